@@ -1,0 +1,39 @@
+"""The blocks of semstream, one file a block: ``from blocks import SwinEncoder``.
+
+ImageSource ─ SnrSweep ─ SwinEncoder ─ ContributionClassifier ─ NonUniformQuantizer ─ PowerNormalizer ─┐
+     │                          └───── UniformQuantizer, Unquantized (baselines) ─────┘           FadingChannel
+     │                                                                                                 │
+MetricSink ─────────────── SwinDecoder ──────────────────── Dequantizer ──────────────────────────────┘
+"""
+
+from blocks.contribution_classifier import ContributionClassifier
+from blocks.dequantizer import Dequantizer
+from blocks.fading_channel import FadingChannel
+from blocks.image_sink import ImageSink
+from blocks.image_source import ImageSource
+from blocks.metric_sink import MetricSink
+from blocks.non_uniform_quantizer import NonUniformQuantizer
+from blocks.power_normalizer import PowerNormalizer
+from blocks.snr_sweep import SnrSweep
+from blocks.swin_decoder import SwinDecoder
+from blocks.swin_encoder import SwinEncoder
+from blocks.throttle import Throttle
+from blocks.uniform_quantizer import UniformQuantizer
+from blocks.unquantized import Unquantized
+
+__all__ = [
+    "ContributionClassifier",
+    "Dequantizer",
+    "FadingChannel",
+    "ImageSink",
+    "ImageSource",
+    "MetricSink",
+    "NonUniformQuantizer",
+    "PowerNormalizer",
+    "SnrSweep",
+    "SwinDecoder",
+    "SwinEncoder",
+    "Throttle",
+    "UniformQuantizer",
+    "Unquantized",
+]

@@ -1,0 +1,61 @@
+"""NonUniformQuantizer: more bits where they matter more."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from blocks._quantizing import QuantizingBlock
+from blocks.ports import ClassifiedFeatures, Codes
+from semstream.runtime import Block, Frame, In, Out, live, setting
+
+
+class NonUniformQuantizer(QuantizingBlock):
+    """Allocate bits over the classes, quantize, and pack (the paper, Section 3.3).
+
+    Input
+    -----
+    classified : ClassifiedFeatures.
+
+    Output
+    ------
+    codes : Codes; ``payload`` uint8. Tags: the side information (see `semstream.codec.side_information`).
+
+    Usage
+    -----
+    ``NonUniformQuantizer(bits=3)`` for `optimal` allocation at 3 bits a feature on average; ``scheme="fixed"`` with
+    ``ContributionClassifier(classes=3)`` for the paper's 5 : 3 : 2. Frames tagged ``snr_db`` are allocated for that SNR
+    (quantization and channel distortion together) unless ``follow_snr`` is off; others for ``design_snr_db``.
+    """
+
+    classified = In(ClassifiedFeatures)
+    codes = Out(Codes)
+
+    class Settings(Block.Settings):
+        weights: str = setting("", description="the weights that the encoder uses")
+        bits: float = live(
+            4.0, gt=0, le=12, unit="bits/feature", description="budget, mean over all features of a frame"
+        )
+        scheme: Literal["optimal", "proportional", "cumulative", "fixed", "uniform"] = live(
+            "optimal", description="how the bits are shared out over the classes"
+        )
+        quantizer: Literal["lloyd_max", "fixed_point"] = live("lloyd_max", description="levels")
+        follow_snr: bool = live(True, description="allocate for the SNR that a frame is tagged with")
+        design_snr_db: float = live(
+            math.inf, ge=-20, unit="dB", description="SNR that frames without a tag are allocated for; inf: error-free"
+        )
+
+    def process(self, frame: Frame) -> Frame:
+        s = self.settings
+        tagged = frame.tags.get("snr_db") if s.follow_snr else None
+        snr_db = float(tagged) if isinstance(tagged, (int, float)) else s.design_snr_db
+        return self.code(
+            frame,
+            scheme=s.scheme,
+            mean_bits=s.bits,
+            quantizer=s.quantizer,
+            contribution=frame.tags.get("contribution", "sensitivity"),
+            classes=frame["classes"],
+            class_map=frame.arrays.get("class_map"),
+            noise_variance=10 ** (-snr_db / 10),
+        )

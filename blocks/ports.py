@@ -1,0 +1,41 @@
+"""What the ports of the link's blocks carry."""
+
+from semstream.runtime import ArraySpec, PortType
+
+_FEATURES = ArraySpec("float32", ("h", "w", "C"))
+
+Image = PortType("Image", {"image": ArraySpec("uint8", ("H", "W", 3))})
+"""A picture, 8 bits a colour."""
+
+Features = PortType("Features", {"features": _FEATURES}, {"noise_variance": _FEATURES})
+"""Features of one frame. Received ones come with the variance of the noise on each. Tags: ``size``, ``scale``."""
+
+ClassifiedFeatures = PortType(
+    "ClassifiedFeatures",
+    {
+        "features": _FEATURES,
+        "contribution": ArraySpec("float32", ("C",)),
+        "classes": ArraySpec("uint8", ("C",)),
+    },
+    {"contribution_map": _FEATURES, "class_map": ArraySpec("uint8", ("h", "w", "C"))},
+)
+"""Features with the contribution and the priority class of each channel, or of each feature (the maps)."""
+
+_CLASS_MAP = {"class_map": ArraySpec("uint8", ("map_bytes",))}
+
+Codes = PortType("Codes", {"payload": ArraySpec("uint8", ("bytes",))}, _CLASS_MAP)
+"""Packed codes of one frame; a packed map of classes where one is sent. Tags: the side information."""
+
+Symbols = PortType("Symbols", {"symbols": ArraySpec("complex64", ("N",))}, _CLASS_MAP)
+"""Complex symbols of mean power P. Tags: the side information, ``power_gain``."""
+
+ReceivedSymbols = PortType(
+    "ReceivedSymbols",
+    {
+        "received": ArraySpec("complex64", ("N",)),
+        "csi": ArraySpec("complex64", ("N",)),
+        "noise_variance": ArraySpec("float32", ("N",)),
+    },
+    _CLASS_MAP,
+)
+"""y = h ⊙ s + n with the channel state h and the noise power σ² of each symbol. Tags: also ``snr_db``, ``channel``."""

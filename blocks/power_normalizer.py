@@ -1,0 +1,54 @@
+"""PowerNormalizer: codes to complex symbols of mean power P."""
+
+from __future__ import annotations
+
+from blocks._errors import told_by
+from blocks._link import class_map, passed_on, side_information
+from blocks.ports import Codes, Symbols
+from semstream.codec.checkpoint import load_profile
+from semstream.codec.coder import FeatureCoder
+from semstream.codec.side_information import SCALE_BITS, SideInformationError
+from semstream.phy import normalize, pam_modulate
+from semstream.quantize.packing import PackingError
+from semstream.runtime import Block, Frame, In, Out, SkipFrame, setting
+
+
+class PowerNormalizer(Block):
+    """Modulate: each code is the amplitude of one real dimension (PAM), two a symbol, scaled to power P a frame.
+
+    Input
+    -----
+    codes : Codes with side information. A payload that is not its frame's is skipped, counted as ``payload``.
+
+    Output
+    ------
+    symbols : Symbols, complex64 (N,); a feature at 0 bits takes no symbol. Tags ``power_gain`` (float16, 16 bits of
+    side information when quantized) and ``channel_uses``.
+    """
+
+    codes = In(Codes)
+    symbols = Out(Symbols)
+
+    class Settings(Block.Settings):
+        weights: str = setting("", description="the weights that the encoder uses")
+        power: float = setting(1.0, gt=0, description="mean power P of a symbol; SNR is stated for P = 1")
+
+    def start(self) -> None:
+        with told_by(self, "weights"):
+            self._coder = FeatureCoder(load_profile(self.settings.weights)[0])
+
+    def process(self, frame: Frame) -> Frame:
+        side = side_information(self, self._coder, frame)
+        try:
+            values = self._coder.amplitudes(frame["payload"], side, class_map(frame))
+        except (PackingError, SideInformationError) as error:
+            self.log.warning("frame %d: %s; left out", frame.seq, error)
+            raise SkipFrame("payload") from None
+        scaled, gain = normalize(values, self.settings.power)
+        symbols = pam_modulate(scaled)
+        # Unquantized features have unit power already, up to rounding: the gain tells the receiver nothing.
+        side_bits = side.side_bits + (0 if side.scheme == "none" else SCALE_BITS)
+        return Frame(
+            {"symbols": symbols} | passed_on(frame),
+            tags={"power_gain": gain, "side_bits": side_bits, "channel_uses": symbols.size},
+        )

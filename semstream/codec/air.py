@@ -1,0 +1,87 @@
+"""The channel as training sees it: noise after equalisation, drawn for a batch, differentiable in the features.
+
+Equalised with perfect CSI, every channel of `semstream.phy` is additive noise whose variance is σ²/|h|² a symbol, at a
+frame of unit power; two features share a symbol. Training needs no more than that, in tensors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from semstream.quantize.dequantize import NOISE_CAP
+
+
+@dataclass(frozen=True, slots=True)
+class AirDraw:
+    """How channels are drawn in training.
+
+    Attributes
+    ----------
+    snr_db
+        Bounds of the SNR (Es/N0, dB), drawn uniformly for each picture.
+    clean_share, clean_snr_db
+        Share of pictures sent at the higher SNR range `clean_snr_db`, so that the codec also serves an error-free link.
+    rayleigh_share, rician_share, frame_share
+        Shares of pictures over Rayleigh and Rician (K = 3) fading a symbol, and over Rayleigh fading a frame.
+    """
+
+    snr_db: tuple[float, float] = (0.0, 20.0)
+    clean_share: float = 0.1
+    clean_snr_db: tuple[float, float] = (20.0, 45.0)
+    rayleigh_share: float = 0.2
+    rician_share: float = 0.1
+    frame_share: float = 0.05
+
+
+def draw_noise_variance(shape: tuple[int, ...], draw: AirDraw, generator: torch.Generator) -> Tensor:
+    """Draw the noise variance of every feature of a batch.
+
+    Parameters
+    ----------
+    shape
+        (B, h, w, C) of the features; h·w·C should be even.
+    draw
+        Shares and bounds.
+    generator
+        Source of the draw; its device is the result's.
+
+    Returns
+    -------
+    (B, h, w, C) float32, at most `NOISE_CAP`.
+    """
+    batch = shape[0]
+    count = 1
+    for extent in shape[1:]:
+        count *= extent
+    device = generator.device
+
+    def uniform(*size: int) -> Tensor:
+        return torch.rand(size, generator=generator, device=device)
+
+    def between(bounds: tuple[float, float]) -> Tensor:
+        return bounds[0] + (bounds[1] - bounds[0]) * uniform(batch, 1)
+
+    snr_db = torch.where(uniform(batch, 1) < draw.clean_share, between(draw.clean_snr_db), between(draw.snr_db))
+    symbols = (count + 1) // 2
+    scattered = torch.randn((2, batch, symbols), generator=generator, device=device) / 2**0.5
+    rayleigh = scattered.square().sum(0)
+    k = 3.0
+    rician = ((k / (k + 1)) ** 0.5 + scattered[0] / (k + 1) ** 0.5).square() + scattered[1].square() / (k + 1)
+    kind = uniform(batch, 1)
+    gain = torch.ones((batch, symbols), device=device)
+    edge = draw.rayleigh_share
+    gain = torch.where(kind < edge, rayleigh, gain)
+    gain = torch.where((kind >= edge) & (kind < edge + draw.rician_share), rician, gain)
+    edge += draw.rician_share
+    gain = torch.where((kind >= edge) & (kind < edge + draw.frame_share), rayleigh[:, :1], gain)
+    variance = (10 ** (-snr_db / 10) / gain.clamp_min(1e-6)).clamp_max(NOISE_CAP)
+    return variance.repeat_interleave(2, dim=1)[:, :count].reshape(shape)
+
+
+def add_noise(features: Tensor, noise_variance: Tensor, generator: torch.Generator) -> Tensor:
+    """Features as the equaliser hands them on: s + √ν·N(0, 1)."""
+    noise = torch.randn(features.shape, generator=generator, device=features.device)
+    return features + noise_variance.sqrt() * noise

@@ -1,0 +1,170 @@
+"""Weights on disk: safetensors with the configuration and the profile in one file.
+
+Parameters are stored in fp16 (or fp32 while training), the profile's arrays under ``profile.``, and what must not be
+lost about the weights (configuration, steps, data, numbers) as JSON in the file's metadata. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from semstream.codec.config import CodecConfig, ConfigError
+
+if TYPE_CHECKING:
+    from semstream.codec.codec import SemanticCodec
+    from semstream.codec.profile import Profile
+
+DEFAULT_WEIGHTS = "swin-c32"
+"""Name of the weights that are shipped and used where none are named."""
+
+_PROFILE = "profile."
+
+
+class WeightsError(ValueError):
+    """A weights file that cannot be used: says which file, what was expected, what came and the way out."""
+
+
+class Loaded(NamedTuple):
+    """A codec in evaluation mode, its profile (None before `tools/profile.py` ran) and the file's metadata."""
+
+    codec: SemanticCodec
+    profile: Profile | None
+    metadata: dict[str, str]
+
+
+def weights_path(name: str = "") -> Path:
+    """Path of weights by name ("" for the default, a name as in `semstream/weights/`, or a path to a file).
+
+    Raises
+    ------
+    WeightsError
+        If there is no such file.
+    """
+    folder = Path(__file__).resolve().parent.parent / "weights"
+    shipped = folder / f"{name or DEFAULT_WEIGHTS}.safetensors"
+    if shipped.is_file():
+        return shipped
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    names = ", ".join(sorted(p.stem for p in folder.glob("*.safetensors"))) or "none"
+    raise WeightsError(
+        f"weights {name or DEFAULT_WEIGHTS!r}: no such file, and not among the shipped weights ({names}); "
+        "name one of these, give a path, or train with tools/train.py"
+    )
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"weights {path}: not a whole safetensors file ({error}); fetch or train it again") from None
+
+
+def load(name: str = "", device: str = "cpu") -> Loaded:
+    """Load a codec and its profile.
+
+    Parameters
+    ----------
+    name
+        As for `weights_path`.
+    device
+        PyTorch device of the codec.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, cut short, or of another shape than its configuration says.
+    """
+    import torch
+
+    from semstream.codec.codec import SemanticCodec
+
+    path = weights_path(name)
+    tensors, metadata = _read(path)
+    if "config" not in metadata:
+        raise WeightsError(f"weights {path}: no codec configuration in the file's metadata; not made by tools/train.py")
+    try:
+        codec = SemanticCodec(CodecConfig.from_json(metadata["config"]))
+    except ConfigError as error:
+        raise WeightsError(f"weights {path}: {error}") from None
+    expected = codec.state_dict()
+    given = {key: value for key, value in tensors.items() if not key.startswith(_PROFILE)}
+    for key in sorted(expected.keys() | given.keys()):
+        want = tuple(expected[key].shape) if key in expected else None
+        got = tuple(given[key].shape) if key in given else None
+        if want != got:
+            raise WeightsError(
+                f"weights {path}: tensor {key!r} should be {want or 'absent'}, is {got or 'absent'}; "
+                "the file does not belong to the configuration that it names"
+            )
+        if not np.isfinite(given[key]).all():
+            raise WeightsError(f"weights {path}: tensor {key!r} holds values that are not finite; train it again")
+    codec.load_state_dict({key: torch.from_numpy(np.array(value, dtype=np.float32)) for key, value in given.items()})
+    codec.eval().requires_grad_(False).to(device)
+    return Loaded(codec, _profile(path, tensors, codec.config.channels), metadata)
+
+
+def load_profile(name: str = "") -> tuple[Profile, dict[str, str]]:
+    """Load the profile alone, without importing PyTorch.
+
+    Raises
+    ------
+    WeightsError
+        As for `load`, and if the weights have no profile yet.
+    """
+    path = weights_path(name)
+    tensors, metadata = _read(path)
+    config = CodecConfig.from_json(metadata.get("config", "{}"))
+    profile = _profile(path, tensors, config.channels)
+    if profile is None:
+        raise WeightsError(f"weights {path}: no profile in the file; run tools/profile.py on it")
+    return profile, metadata
+
+
+def _profile(path: Path, tensors: Mapping[str, Any], channels: int) -> Profile | None:
+    from semstream.codec.profile import Profile, ProfileError
+
+    arrays = {key.removeprefix(_PROFILE): value for key, value in tensors.items() if key.startswith(_PROFILE)}
+    if not arrays:
+        return None
+    try:
+        return Profile.from_arrays(arrays, channels)
+    except ProfileError as error:
+        raise WeightsError(f"weights {path}: {error}; run tools/profile.py on it again") from None
+
+
+def save(
+    path: Path, codec: SemanticCodec, profile: Profile | None = None, metadata: Mapping[str, Any] | None = None
+) -> None:
+    """Write weights in fp16 with their profile, atomically.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    codec, profile
+        What to write.
+    metadata
+        Facts to keep with the weights (steps, data, numbers); values are written as JSON, strings as they are.
+    """
+    from safetensors.numpy import save_file
+
+    arrays = {key: value.detach().cpu().numpy().astype(np.float16) for key, value in codec.state_dict().items()}
+    if profile is not None:
+        arrays |= {_PROFILE + key: value for key, value in profile.to_arrays().items()}
+    facts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in (metadata or {}).items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file(
+        {k: np.ascontiguousarray(v) for k, v in arrays.items()}, partial, facts | {"config": codec.config.to_json()}
+    )
+    partial.replace(path)

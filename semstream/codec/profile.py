@@ -1,0 +1,239 @@
+"""What is known of a codec's features before any frame is sent, stored with its weights, so that both ends know it.
+
+A profile holds, for each of the C channels, its contribution to the picture by each method, its spread, the codebooks
+fitted on a calibration set and the distortion measured at each number of bits. With it the allocation of bits over
+channels needs no side information and no backward pass a frame. `tools/profile.py` measures it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semstream.quantize.allocation import air_distortion, allocate, am_gm_db
+from semstream.quantize.classes import classify
+from semstream.quantize.errors import QuantizeError
+from semstream.quantize.fixed_point import FixedPoint
+from semstream.quantize.lloyd_max import Codebooks
+from semstream.quantize.quantizer import LloydMax
+
+CONTRIBUTIONS = ("gradient", "sensitivity", "magnitude", "std")
+QUANTIZERS = ("lloyd_max", "fixed_point")
+MAX_BITS = 12
+
+Float32 = NDArray[np.float32]
+
+
+class ProfileError(ValueError):
+    """A profile that cannot be used: says which array, what was expected and what came."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Statistics of the features of one codec on a calibration set.
+
+    Attributes
+    ----------
+    contribution
+        Method to (C,) float32 that sums to 1: mean over frames of the contribution factor c_i, summed over a channel's
+        features (the paper, Equation 7).
+    variance, maximum
+        (C,) float32 mean square and largest magnitude of each channel.
+    codebooks
+        Lloyd-Max codebooks of 1 to 8 bits with their cell statistics.
+    distortion
+        Quantizer to (C, 13) float32: mean squared error of a feature at 0 to 12 bits.
+    """
+
+    contribution: Mapping[str, Float32]
+    variance: Float32
+    maximum: Float32
+    codebooks: Codebooks
+    distortion: Mapping[str, Float32]
+
+    @property
+    def channels(self) -> int:
+        """Number of channels C."""
+        return len(self.variance)
+
+    @cached_property
+    def quantizers(self) -> dict[str, LloydMax | FixedPoint]:
+        """The quantizer of each name in `QUANTIZERS`."""
+        return {"lloyd_max": LloydMax(self.codebooks), "fixed_point": FixedPoint(self.maximum)}
+
+    @property
+    def am_gm_db(self) -> float:
+        """Most that unequal bits can win over equal bits, in dB: arithmetic over geometric mean of w_j·σ_j²."""
+        return am_gm_db(self.contribution["sensitivity"] * self.variance)
+
+    def classes(self, count: int, contribution: str = "sensitivity") -> NDArray[np.uint8]:
+        """(C,) class of each channel, 0 the most important; `count` 0 means a class a channel."""
+        return classify(self.contribution[contribution], count or self.channels)
+
+    def allocate(
+        self,
+        scheme: str,
+        mean_bits: float,
+        *,
+        feature_count: int,
+        classes: NDArray[np.uint8] | None = None,
+        contribution: str = "sensitivity",
+        quantizer: str = "lloyd_max",
+        noise_variance: float = 0.0,
+    ) -> NDArray[np.uint8]:
+        """Bits of each channel for a frame.
+
+        Parameters
+        ----------
+        scheme
+            ``uniform``, ``fixed``, ``cumulative``, ``proportional`` or ``optimal`` (`semstream.quantize.allocation`).
+        mean_bits
+            Budget in bits a feature.
+        feature_count
+            Features in the frame, n = h·w·C.
+        classes
+            (C,) class of each channel; None for a class a channel.
+        contribution
+            Method whose contribution orders the classes and feeds ``cumulative`` and ``proportional``.
+        quantizer
+            Whose distortion ``optimal`` minimises.
+        noise_variance
+            Mean noise variance of a received feature; ``optimal`` then minimises what remains after both.
+
+        Returns
+        -------
+        (C,) uint8, 0 to 12.
+        """
+        classes = self.classes(0, contribution) if classes is None else classes
+        key = (scheme, mean_bits, feature_count, classes.tobytes(), contribution, quantizer, noise_variance)
+        if key not in self._allocated:
+            # A live link asks for the same few allocations frame after frame.
+            if len(self._allocated) > 1000:
+                self._allocated.clear()
+            count = int(classes.max()) + 1
+            member = (np.arange(count)[:, None] == classes).astype(np.float64)
+            budget = int(mean_bits * feature_count + 1e-6)
+            sites = feature_count // self.channels
+            by_class = self.allocate_held(
+                scheme,
+                member * sites,
+                budget,
+                contribution=contribution,
+                quantizer=quantizer,
+                noise_variance=noise_variance,
+            )
+            self._allocated[key] = by_class[classes]
+        return self._allocated[key]
+
+    def allocate_held(
+        self,
+        scheme: str,
+        held: NDArray[np.float64],
+        budget_bits: int,
+        *,
+        contribution: str = "sensitivity",
+        quantizer: str = "lloyd_max",
+        noise_variance: float = 0.0,
+    ) -> NDArray[np.uint8]:
+        """Bits of each class, from how many features of each channel it holds.
+
+        Parameters
+        ----------
+        held
+            (K, C) features of each class in each channel.
+        budget_bits
+            Budget of the frame.
+        scheme, contribution, quantizer, noise_variance
+            As for `allocate`.
+
+        Returns
+        -------
+        (K,) uint8.
+
+        Notes
+        -----
+        On the air, a class that is not sent also changes the others: power is normalised over what *is* sent, so
+        leaving out weak features lowers the gain of the strong ones. `optimal` therefore tries how many classes to send
+        and takes the best, quantization, channel and gain together.
+        """
+        sizes = held.sum(axis=1).astype(np.int64)
+        share = held / np.maximum(sizes, 1)[:, None]
+        weight, variance = self.contribution["sensitivity"].astype(np.float64), self.variance.astype(np.float64)
+        distortion = self.distortion[quantizer].astype(np.float64)
+
+        def allocated(weighted: NDArray[np.float64]) -> NDArray[np.uint8]:
+            return allocate(
+                scheme,
+                sizes=sizes,
+                contribution=held @ self.contribution[contribution].astype(np.float64),
+                budget_bits=budget_bits,
+                distortion=weighted,
+            )
+
+        if scheme != "optimal" or noise_variance <= 0:
+            return allocated(share @ (weight[:, None] * distortion))
+        unsent = share @ (weight * variance)
+        best, least = None, np.inf
+        order = np.argsort(-unsent, kind="stable")
+        for count in range(1, len(sizes) + 1):
+            kept = order[:count]
+            if sizes[kept].sum() > budget_bits or not sizes[kept].all():
+                break
+            power = (held[kept] @ variance).sum() / sizes[kept].sum()
+            # Never worth a bit, so that it gets none:
+            table = unsent[:, None] * (1 + 1e-3 * np.arange(distortion.shape[1]))
+            table[kept] = share[kept] @ air_distortion(variance, distortion, weight, noise_variance * power)
+            table[kept, 0] = 1e3 * unsent.sum()
+            bits = allocated(table)
+            left = float((sizes * table[np.arange(len(sizes)), bits]).sum())
+            if left < least:
+                best, least = bits, left
+        return best if best is not None else allocated(share @ (weight[:, None] * distortion))
+
+    @cached_property
+    def _allocated(self) -> dict[tuple[object, ...], NDArray[np.uint8]]:
+        return {}
+
+    def to_arrays(self) -> dict[str, Float32]:
+        """Flat named arrays for a safetensors file."""
+        arrays = {f"contribution.{name}": value for name, value in self.contribution.items()}
+        arrays |= {f"distortion.{name}": value for name, value in self.distortion.items()}
+        arrays |= {"variance": self.variance, "maximum": self.maximum}
+        return arrays | self.codebooks.to_arrays("codebook")
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.float32]], channels: int) -> Self:
+        """Read what `to_arrays` wrote.
+
+        Raises
+        ------
+        ProfileError
+            If an array is missing, of another shape, or not finite.
+        """
+
+        def get(name: str, *shape: int) -> Float32:
+            if name not in arrays:
+                raise ProfileError(f"profile: array {name!r} is missing")
+            value = np.asarray(arrays[name], np.float32)
+            if value.shape != shape or not np.isfinite(value).all():
+                raise ProfileError(f"profile: array {name!r} should be finite and {shape}, is {value.shape}")
+            return value
+
+        try:
+            codebooks = Codebooks.from_arrays(arrays, "codebook")
+        except QuantizeError as error:
+            raise ProfileError(f"profile: {error}") from None
+        if codebooks.channels != channels:
+            raise ProfileError(f"profile: codebooks are for {codebooks.channels} channels, the codec has {channels}")
+        return cls(
+            contribution={name: get(f"contribution.{name}", channels) for name in CONTRIBUTIONS},
+            variance=get("variance", channels),
+            maximum=get("maximum", channels),
+            codebooks=codebooks,
+            distortion={name: get(f"distortion.{name}", channels, MAX_BITS + 1) for name in QUANTIZERS},
+        )

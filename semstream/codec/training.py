@@ -1,0 +1,195 @@
+"""One training step, its loss, the average of weights and the checkpoint to resume from.
+
+Stage 1 trains the codec through drawn channels; stage 2 puts the quantizer in the loop, by straight-through gradients.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from semstream.codec.air import AirDraw, add_noise, draw_noise_variance
+from semstream.codec.codec import SemanticCodec
+from semstream.quantize.dequantize import NOISE_CAP
+
+if TYPE_CHECKING:
+    from semstream.codec.profile import Profile
+
+
+def per_picture_mse(received: Tensor, pictures: Tensor) -> Tensor:
+    """(B,) mean squared error of each picture."""
+    return (received.float() - pictures).square().mean(dim=(1, 2, 3))
+
+
+def loss_of(mse: Tensor, kind: str) -> Tensor:
+    """Loss from the error of each picture.
+
+    ``mse`` is the mean error. ``log_mse`` is the mean of log(MSE), that is −PSNR up to a factor: pictures and SNRs of
+    small error count as much as those of large error, which is what a mean of PSNRs measures.
+    """
+    if kind == "mse":
+        return mse.mean()
+    if kind == "log_mse":
+        return (mse + 1e-6).log().mean()
+    raise ValueError(f"loss {kind!r}: expected 'mse' or 'log_mse'")
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizationDraw:
+    """Stage 2: the bit budgets and schemes drawn for a batch.
+
+    Attributes
+    ----------
+    bits
+        Mean bits a feature, one drawn a batch.
+    schemes
+        Allocation schemes, one drawn a batch.
+    error_free_share
+        Share of batches that meet quantization alone, without channel noise.
+    """
+
+    bits: tuple[float, ...] = (2, 3, 4, 6, 8)
+    schemes: tuple[str, ...] = ("optimal", "optimal", "uniform")
+    error_free_share: float = 0.5
+
+
+class TrainingStep(nn.Module):
+    """Pictures to loss: encode, quantize (stage 2), noise, decode. A module, so that DDP can wrap it.
+
+    Parameters
+    ----------
+    codec
+        Codec in training.
+    draw
+        Channels to draw.
+    loss
+        ``log_mse`` or ``mse``.
+    seed
+        Seed of channels and budgets.
+    profile, quantization
+        For stage 2: the profile whose codebooks quantize, and the budgets to draw.
+    """
+
+    def __init__(
+        self,
+        codec: SemanticCodec,
+        draw: AirDraw,
+        loss: str,
+        seed: int,
+        device: str = "cpu",
+        profile: Profile | None = None,
+        quantization: QuantizationDraw | None = None,
+    ) -> None:
+        super().__init__()
+        self.codec = codec
+        self.draw = draw
+        self.loss = loss
+        self.generator = torch.Generator(device=device).manual_seed(seed)
+        self.random = np.random.default_rng(seed)
+        self.profile = profile
+        self.quantization = quantization if profile is not None else None
+        self.codebooks: dict[int, Tensor] = {}
+        if self.quantization is not None:
+            from semstream.quantize.straight_through import codebook_tensors
+
+            assert profile is not None
+            self.codebooks = codebook_tensors(profile.quantizers["lloyd_max"], device)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """(B, 3, H, W) float in [0, 1] to a scalar loss."""
+        features, scale = self.codec.encode(pictures)
+        if self.training:
+            self._follow_power(features.detach())
+        variance = draw_noise_variance(tuple(features.shape), self.draw, self.generator)
+        if self.quantization is None:
+            received = add_noise(features, variance, self.generator)
+        else:
+            received, variance = self._through_quantizer(features, variance, self.quantization)
+        restored = self.codec.decode(received, variance, scale, (pictures.shape[-2], pictures.shape[-1]))
+        return loss_of(per_picture_mse(restored, pictures), self.loss)
+
+    def _through_quantizer(self, features: Tensor, variance: Tensor, draw: QuantizationDraw) -> tuple[Tensor, Tensor]:
+        """What a linear dequantizer gives: levels with noise over their gain, and the variance of all noise in it."""
+        from semstream.quantize.straight_through import quantize_straight_through
+
+        assert self.profile is not None
+        if self.random.random() < draw.error_free_share:
+            variance = torch.zeros_like(variance)
+        bits = self.profile.allocate(
+            str(self.random.choice(draw.schemes)),
+            float(self.random.choice(draw.bits)),
+            feature_count=features[0].numel(),
+        )
+        levels = quantize_straight_through(features, self.codebooks, bits)
+        # Of a Lloyd-Max quantizer E[q·s] = E[q²] = p − D, so its gain is 1 − D/p (see semstream.quantize.dequantize).
+        power, distortion = self.profile.variance, self.profile.distortion["lloyd_max"][np.arange(len(bits)), bits]
+        gain = torch.from_numpy(np.maximum(1 - distortion / power, 1e-2)).to(features.device)
+        quantization_noise = torch.from_numpy(distortion).to(features.device) / gain
+        sent = torch.from_numpy(bits > 0).to(features.device)
+        received = torch.where(sent, add_noise(levels, variance, self.generator) / gain, 0.0)
+        return received, torch.where(sent, variance / gain**2 + quantization_noise, NOISE_CAP).clamp_max(NOISE_CAP)
+
+    def _follow_power(self, features: Tensor, rate: float = 0.01) -> None:
+        with torch.no_grad():
+            self.codec.feature_power.lerp_(features.square().mean(dim=(0, 1, 2)).clamp_min(1e-4), rate)
+
+
+def learning_rate(progress: float, peak: float, warm_up: float = 0.01, floor: float = 0.01) -> float:
+    """Linear warm-up, then a cosine down to `floor` · `peak`; `progress` goes from 0 to 1."""
+    if progress < warm_up:
+        return peak * max(progress, 1e-4) / warm_up
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warm_up) / (1 - warm_up))))
+    return peak * (floor + (1 - floor) * cosine)
+
+
+def parameter_groups(codec: SemanticCodec, weight_decay: float, linear_rate: float = 0.1) -> list[dict[str, Any]]:
+    """Optimizer groups: no decay on vectors and tables; the linear path, already good, moves at `linear_rate`."""
+    decay, plain, linear = [], [], []
+    for name, parameter in codec.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if name.startswith("linear_"):
+            linear.append(parameter)
+        elif parameter.ndim < 2 or "bias_table" in name:
+            plain.append(parameter)
+        else:
+            decay.append(parameter)
+    groups = [
+        {"params": decay, "weight_decay": weight_decay, "rate": 1.0},
+        {"params": plain, "weight_decay": 0.0, "rate": 1.0},
+        {"params": linear, "weight_decay": 0.0, "rate": linear_rate},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+class StateError(ValueError):
+    """A checkpoint to resume from that cannot be used: says which file and the way out."""
+
+
+def save_state(path: Path, state: dict[str, Any], facts: dict[str, Any]) -> None:
+    """Write a resumable checkpoint atomically: tensors only, plus `facts` as JSON."""
+    partial = path.with_suffix(".partial")
+    torch.save({"tensors": state, "facts": json.dumps(facts)}, partial)
+    partial.replace(path)
+
+
+def load_state(path: Path, device: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read what `save_state` wrote, refusing anything but tensors and plain values.
+
+    Raises
+    ------
+    StateError
+        If the file is cut short or is something else.
+    """
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+        return content["tensors"], json.loads(content["facts"])
+    except Exception as error:  # a file cut short or foreign raises whatever its bytes lead to
+        raise StateError(f"state {path}: cannot be read ({error}); remove it to start the training anew") from None

@@ -1,0 +1,1 @@
+"""Image sequences to send and crops to train on."""

@@ -1,0 +1,1 @@
+"""Picture quality, and the records, tables and figures that report it."""

@@ -1,0 +1,33 @@
+"""Physical layer: power, modulation, channels and equalisation as pure NumPy functions.
+
+Signal path of one frame (the paper: y = h * s + n, Entropy 2025, 27, 369)::
+
+    features --> normalize --> pam_modulate --> apply(channel) --> mmse --> pam_demodulate --> / g --> features
+                  (gain g)                     (h, sigma^2)
+
+Nothing here keeps state: the random numbers of a frame come from ``generator(seed, name, seq)``.
+"""
+
+from semstream.phy.channel import KINDS, ChannelError, CompositeOptions, Reception, apply, noise_power
+from semstream.phy.equalizer import NOISE_CAP, Equalized, mmse
+from semstream.phy.modulation import pam_demodulate, pam_modulate, pam_noise_variance
+from semstream.phy.power import mean_symbol_power, normalize
+from semstream.phy.random import generator
+
+__all__ = [
+    "KINDS",
+    "NOISE_CAP",
+    "ChannelError",
+    "CompositeOptions",
+    "Equalized",
+    "Reception",
+    "apply",
+    "generator",
+    "mean_symbol_power",
+    "mmse",
+    "noise_power",
+    "normalize",
+    "pam_demodulate",
+    "pam_modulate",
+    "pam_noise_variance",
+]

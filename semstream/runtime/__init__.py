@@ -1,0 +1,74 @@
+"""Streaming runtime: blocks with typed ports, joined by credit-based edges, in threads or processes.
+
+::
+
+    owner   Flowgraph --plan--> Engine (threads | processes)            Run: records, counters, set(), stop()
+                                   |  starts                             ^
+                                   v                                     |  Conductor: one control line a node
+              +------ Node ------+                     +------ Node -----+---+
+              |                  |   credit 2          |                     |
+              |  Block.frames()  | <------------------ |  reorder  join      |
+              |        |         |                     |     |     |         |
+              |      Sender ROUTER ======= data =====> DEALER Link -> Block.process() -> Sender ...
+              |                  |   gaps, EOS         |                     |
+              +------------------+                     +---------------------+
+                    inproc (threads) | ipc (processes) | tcp (listen / dial): the wire form is the same
+
+- A frame leaves only when the receiver has granted credit, so a slow block makes its senders wait (`block`) or drop
+  (`drop_oldest`, `latest`), and frames stay young.
+- What is skipped or dropped goes on as a *gap*, so that no join and no reordering waits for it.
+- The end of the stream, and failure, travel in-band behind the last frame; the owner stops the rest.
+
+A first flowgraph::
+
+    from semstream.runtime import ArraySpec, Block, Flowgraph, Frame, In, Out, PortType, live
+
+    Image = PortType("Image", {"image": ArraySpec("uint8", ("H", "W", 3))})
+
+    class Brighten(Block):
+        image = In(Image)
+        out = Out(Image)
+
+        class Settings(Block.Settings):
+            step: int = live(10, ge=0, le=255, description="added to every sample")
+
+        def process(self, frame):
+            return frame.replace({"image": frame["image"] + np.uint8(self.settings.step)})
+
+    fg = Flowgraph("demo", seed=1)
+    fg.connect(Camera(), Brighten(step=20), Display())
+    run = fg.run(engine="processes")
+    print(run.summary())
+"""
+
+from .block import Block
+from .errors import BlockError, FlowgraphError, PortError, SemstreamError, SettingsError, SkipFrame, WireError
+from .frame import Frame
+from .graph import Flowgraph
+from .port import ANY, ArraySpec, BoundPort, In, Out, PortType
+from .run import Run
+from .settings import live, setting
+from .spec import CurveKeys
+
+__all__ = [
+    "ANY",
+    "ArraySpec",
+    "Block",
+    "BlockError",
+    "BoundPort",
+    "CurveKeys",
+    "Flowgraph",
+    "FlowgraphError",
+    "Frame",
+    "In",
+    "Out",
+    "PortError",
+    "PortType",
+    "Run",
+    "SemstreamError",
+    "SettingsError",
+    "SkipFrame",
+    "WireError",
+    "live",
+    "setting",
+]

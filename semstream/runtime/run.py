@@ -1,0 +1,155 @@
+"""Run: a flowgraph that runs or has run. Records, counters, live settings, stop, failure."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from . import report, wire
+from .conductor import Conductor
+from .errors import FlowgraphError, SettingsError
+from .settings import changed
+
+if TYPE_CHECKING:
+    from .engines import Engine
+    from .graph import Flowgraph
+
+OnRecord = Callable[[str, dict[str, Any]], None]
+STOP_S = 2.0
+
+
+class Run:
+    """A run of a flowgraph, made by `Flowgraph.start` or `Flowgraph.run`.
+
+    Attributes
+    ----------
+    records : dict of str to list of dict
+        What each block has published, in order.
+    failure : FlowgraphError or None
+        Why the run has failed.
+    interrupted : bool
+        Whether Ctrl-C or SIGTERM has ended it.
+    """
+
+    def __init__(self, fg: Flowgraph, engine: Engine, on_record: OnRecord | None = None) -> None:
+        self.graph = fg
+        self.engine = engine.name
+        self.records: dict[str, list[dict[str, Any]]] = {name: [] for name in fg.blocks}
+        self.interrupted = False
+        self.signal = 0
+        self.started_at = time.time()
+        self._settings = {name: block.settings for name, block in fg.blocks.items()}
+        self._set_lock = threading.Lock()
+        self._conductor = Conductor(fg, engine, self.records, on_record)
+        self._conductor.start()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run is over."""
+        return self._conductor.finished.is_set()
+
+    @property
+    def failure(self) -> FlowgraphError | None:
+        """Why the run has failed, or None."""
+        failure = self._conductor.failure
+        if failure is not None:
+            failure.run = self
+        return failure
+
+    @property
+    def exit_code(self) -> int:
+        """Exit status that a command should give: 0, 1 after a failure, 128 + signal after Ctrl-C or SIGTERM."""
+        if self.failure is not None:
+            return 1
+        return 128 + self.signal if self.interrupted else 0
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the moment that all blocks were ready to the end (or to now)."""
+        return self._conductor.duration
+
+    def wait(self, timeout: float | None = None) -> Run:
+        """Wait for the end. Ctrl-C stops the run, and this returns with `interrupted` True.
+
+        Raises
+        ------
+        FlowgraphError
+            If the run has failed, or has not ended after `timeout` seconds (then it is stopped first).
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            while not self._conductor.finished.wait(0.2 if deadline is None else max(0.0, min(0.2, _left(deadline)))):
+                if deadline is not None and _left(deadline) <= 0:
+                    self._conductor.fail(f"flowgraph {self.graph.name!r} has not ended after {timeout:g} s; stopped")
+                    deadline = None
+        except KeyboardInterrupt:
+            self.interrupt(signal.SIGINT)
+            self._conductor.finished.wait(2 * STOP_S)
+        if self.failure is not None:
+            raise self.failure
+        return self
+
+    def stop(self, wait: bool = True) -> Run:
+        """End the run: sources stop, what is under way still arrives, and after two seconds nothing is left."""
+        self._conductor.request_stop()
+        if wait and threading.current_thread() not in self._conductor.own_threads:
+            self._conductor.finished.wait(2 * STOP_S)
+        return self
+
+    def interrupt(self, number: int = signal.SIGINT) -> None:
+        """Stop as a signal does, without waiting."""
+        self.interrupted = True
+        self.signal = int(number)
+        self._conductor.request_stop()
+
+    def set(self, block: str, timeout: float = 10.0, **settings: Any) -> None:
+        """Change live settings of a block between two of its frames; returns when they are in force.
+
+        Raises
+        ------
+        SettingsError
+            If the block is unknown or has ended, a setting is unknown, not live or out of range (the message says
+            what is allowed), or the block has not come to the end of a frame within `timeout` seconds.
+        """
+        if block not in self._settings:
+            raise SettingsError(f"no block {block!r}; there are: {', '.join(self._settings)}")
+        with self._set_lock:
+            new = changed(self._settings[block], settings, block)
+            values = {name: getattr(new, name) for name in settings}
+            try:
+                wire.pack(values)
+            except (TypeError, ValueError, OverflowError):  # e.g. a path or an enumeration: as JSON has it
+                values = new.model_dump(mode="json", include=set(settings))
+            error = self._conductor.set(block, values, timeout)
+            if error:
+                raise SettingsError(error)
+            self._settings[block] = new
+
+    def settings(self, block: str) -> Any:
+        """Settings of a block that are in force."""
+        return self._settings[block]
+
+    def counters(self) -> dict[str, Any]:
+        """Counters now (at most half a second old) or at the end: ``{"blocks": {name: ...}, "edges": {name: ...}}``.
+
+        A block has frames_in and frames_out by port, bytes_in, skips and bad (messages) by reason, drops, queue, and
+        work, wait and age with count, mean, p50, p95, p99 and max in ms. An edge has frames, bytes and drops by reason.
+        """
+        return report.counters(self.graph, self._conductor.states())
+
+    def summary(self) -> str:
+        """A text table of the counters."""
+        return report.summary(self)
+
+
+def _left(deadline: float) -> float:
+    return deadline - time.monotonic()

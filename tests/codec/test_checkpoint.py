@@ -1,0 +1,102 @@
+"""Weights on disk, whole and broken."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+
+from semstream.codec import checkpoint
+from semstream.codec.checkpoint import WeightsError
+from semstream.codec.codec import SemanticCodec
+from semstream.codec.profile import Profile
+
+
+def metadata(path: Path) -> dict[str, str]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="np") as file:
+        return dict(file.metadata())
+
+
+def test_weights_come_back_as_they_were_saved_in_half_precision(codec: SemanticCodec, weights: Path) -> None:
+    loaded = checkpoint.load(str(weights))
+    for name, value in codec.state_dict().items():
+        assert torch.equal(loaded.codec.state_dict()[name], value.half().float())
+    assert not loaded.codec.training
+    assert loaded.metadata["steps"] == "0"
+
+
+def test_the_profile_comes_back_exactly(profile: Profile, weights: Path) -> None:
+    loaded, _ = checkpoint.load_profile(str(weights))
+    for name, value in profile.to_arrays().items():
+        assert np.array_equal(loaded.to_arrays()[name], value)
+
+
+def test_weights_without_a_profile_say_how_to_get_one(codec: SemanticCodec, tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "bare.safetensors", codec)
+    assert checkpoint.load(str(tmp_path / "bare.safetensors")).profile is None
+    with pytest.raises(WeightsError, match=r"tools/profile\.py"):
+        checkpoint.load_profile(str(tmp_path / "bare.safetensors"))
+
+
+def test_a_missing_file_names_the_weights_that_are_there() -> None:
+    with pytest.raises(WeightsError, match=r"no such file.*train\.py"):
+        checkpoint.load("no/such/weights")
+
+
+@pytest.mark.parametrize("keep", [0, 4, 200, 5000])
+def test_a_file_cut_short_is_refused(weights: Path, tmp_path: Path, keep: int) -> None:
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(weights.read_bytes()[:keep])
+    with pytest.raises(WeightsError, match="not a whole safetensors file"):
+        checkpoint.load(str(cut))
+
+
+def test_a_tensor_of_another_shape_is_named(weights: Path, tmp_path: Path) -> None:
+    arrays = load_file(weights)
+    arrays["analysis.head.weight"] = arrays["analysis.head.weight"][:, :3].copy()
+    save_file(arrays, tmp_path / "odd.safetensors", metadata(weights))
+    with pytest.raises(WeightsError, match=r"analysis\.head\.weight"):
+        checkpoint.load(str(tmp_path / "odd.safetensors"))
+
+
+def test_weights_that_are_not_finite_are_refused(weights: Path, tmp_path: Path) -> None:
+    arrays = load_file(weights)
+    arrays["synthesis.head.bias"] = np.full_like(arrays["synthesis.head.bias"], np.nan)
+    save_file(arrays, tmp_path / "nan.safetensors", metadata(weights))
+    with pytest.raises(WeightsError, match="not finite"):
+        checkpoint.load(str(tmp_path / "nan.safetensors"))
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    save_file({"x": np.zeros(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(WeightsError, match="configuration"):
+        checkpoint.load(str(tmp_path / "other.safetensors"))
+
+
+def test_a_profile_with_an_array_missing_names_it(weights: Path, tmp_path: Path) -> None:
+    arrays = load_file(weights)
+    del arrays["profile.variance"]
+    save_file(arrays, tmp_path / "half.safetensors", metadata(weights))
+    with pytest.raises(WeightsError, match=r"'variance'.*tools/profile\.py"):
+        checkpoint.load_profile(str(tmp_path / "half.safetensors"))
+
+
+def test_the_shipped_weights_load_and_have_a_profile() -> None:
+    loaded = checkpoint.load()
+    assert loaded.profile is not None
+    assert loaded.profile.am_gm_db > 3
+
+
+def test_reading_a_profile_does_not_import_pytorch(weights: Path) -> None:
+    code = (
+        "import sys; from semstream.codec.checkpoint import load_profile; "
+        f"load_profile({str(weights)!r}); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0

@@ -1,0 +1,132 @@
+"""Training: channels as drawn, a loss that falls, a state to resume from."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from codec_fixtures import TINY, to_tensor
+
+from semstream.codec.air import AirDraw, add_noise, draw_noise_variance
+from semstream.codec.codec import SemanticCodec
+from semstream.codec.profile import Profile
+from semstream.codec.training import (
+    QuantizationDraw,
+    StateError,
+    TrainingStep,
+    learning_rate,
+    load_state,
+    loss_of,
+    parameter_groups,
+    per_picture_mse,
+    save_state,
+)
+from semstream.quantize.dequantize import NOISE_CAP
+
+AWGN = AirDraw(snr_db=(10.0, 10.0), clean_share=0, rayleigh_share=0, rician_share=0, frame_share=0)
+
+
+def test_over_awgn_every_feature_gets_the_labelled_noise() -> None:
+    variance = draw_noise_variance((3, 4, 4, 8), AWGN, torch.Generator().manual_seed(0))
+    assert torch.allclose(variance, torch.full_like(variance, 0.1))
+    noisy = add_noise(torch.zeros(3, 64, 64, 8), torch.full((1,), 0.1), torch.Generator().manual_seed(0))
+    assert float(noisy.var()) == pytest.approx(0.1, rel=0.02)
+
+
+def test_over_rayleigh_two_features_share_a_symbol_of_unit_mean_gain() -> None:
+    draw = AirDraw(snr_db=(0.0, 0.0), clean_share=0, rayleigh_share=1, rician_share=0, frame_share=0)
+    variance = draw_noise_variance((4, 32, 32, 8), draw, torch.Generator().manual_seed(0)).reshape(-1, 2)
+    assert torch.equal(variance[:, 0], variance[:, 1])
+    assert float((1 / variance).mean()) == pytest.approx(1.0, rel=0.05)
+    assert variance.max() <= NOISE_CAP
+
+
+def test_a_fade_of_a_frame_is_one_gain_a_picture() -> None:
+    draw = AirDraw(clean_share=0, rayleigh_share=0, rician_share=0, frame_share=1)
+    variance = draw_noise_variance((5, 4, 4, 8), draw, torch.Generator().manual_seed(0)).reshape(5, -1)
+    assert (variance == variance[:, :1]).all()
+    assert len(variance[:, 0].unique()) == 5
+
+
+def test_log_mse_is_psnr_and_counts_every_picture_alike() -> None:
+    mse = torch.tensor([1e-2, 1e-4])
+    assert float(loss_of(mse, "log_mse")) == pytest.approx(float(mse.log().mean()), abs=0.02)
+    assert float(loss_of(mse, "mse")) == pytest.approx(5.05e-3)
+    with pytest.raises(ValueError, match="log_mse"):
+        loss_of(mse, "ssim")
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_training_lowers_the_error_that_it_is_measured_by(profile: Profile, pictures: np.ndarray, stage: int) -> None:
+    torch.manual_seed(0)
+    # Without the linear path, which is as good as can be on these Gaussian pictures.
+    student = SemanticCodec(replace(TINY, linear_path=False))
+    step = TrainingStep(
+        student,
+        AWGN,
+        "log_mse",
+        0,
+        profile=profile if stage == 2 else None,
+        quantization=QuantizationDraw((4,), ("uniform",)),
+    )
+    optimizer = torch.optim.AdamW(parameter_groups(student, 0.0), lr=3e-3)
+    batch = to_tensor(pictures)
+
+    def measure() -> float:
+        step.eval()
+        step.generator.manual_seed(1)
+        step.random = np.random.default_rng(1)
+        with torch.no_grad():
+            loss = float(np.mean([step(batch).item() for _ in range(4)]))
+        step.train()
+        return loss
+
+    before = measure()
+    for _ in range(40):
+        optimizer.zero_grad()
+        step(batch).backward()
+        optimizer.step()
+    assert measure() < before - 0.5
+
+
+def test_stage_2_passes_gradients_through_the_quantizer_to_the_encoder(
+    codec: SemanticCodec, profile: Profile, pictures: np.ndarray
+) -> None:
+    student = copy.deepcopy(codec).requires_grad_(True)
+    step = TrainingStep(student, AWGN, "mse", 0, profile=profile, quantization=QuantizationDraw((3,), ("optimal",)))
+    step(to_tensor(pictures[:4])).backward()
+    gradient = student.linear_analysis.weight.grad
+    assert gradient is not None
+    bits = profile.allocate("optimal", 3, feature_count=64 * profile.channels)
+    assert gradient[bits > 0].abs().sum() > 0
+
+
+def test_the_learning_rate_warms_up_and_falls_to_its_floor() -> None:
+    rates = [learning_rate(p, 1.0) for p in np.linspace(0, 1, 101)]
+    assert rates[1] == pytest.approx(1.0, rel=0.01)
+    assert rates[1:] == sorted(rates[1:], reverse=True)
+    assert rates[-1] == pytest.approx(0.01)
+
+
+def test_per_picture_error_is_a_mean_over_pixels() -> None:
+    a, b = torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 4, 4)
+    b[1] = 0.5
+    assert per_picture_mse(a, b).tolist() == [0.0, 0.25]
+
+
+def test_a_state_comes_back_with_its_facts(tmp_path: Path) -> None:
+    save_state(tmp_path / "state.pt", {"codec": {"w": torch.arange(3)}}, {"step": 7, "seconds": 1.5})
+    tensors, facts = load_state(tmp_path / "state.pt", "cpu")
+    assert tensors["codec"]["w"].tolist() == [0, 1, 2]
+    assert facts == {"step": 7, "seconds": 1.5}
+
+
+def test_a_state_cut_short_says_what_to_do(tmp_path: Path) -> None:
+    save_state(tmp_path / "state.pt", {"w": torch.arange(1000)}, {"step": 7})
+    (tmp_path / "state.pt").write_bytes((tmp_path / "state.pt").read_bytes()[:500])
+    with pytest.raises(StateError, match=r"state\.pt.*remove it"):
+        load_state(tmp_path / "state.pt", "cpu")

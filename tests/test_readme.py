@@ -1,0 +1,54 @@
+"""What the README shows runs, and the commands and files that it names exist."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+SNIPPETS = dict(re.findall(r"<!-- test: (\w+) -->\n```python\n(.*?)```", TEXT, re.DOTALL))
+WORDS = {"wiring": " dB", "block": "20", "live": "8.00 bits a feature"}
+
+
+@pytest.mark.parametrize("name", sorted(WORDS))
+def test_a_snippet_of_the_readme_runs_as_it_stands(name: str, tmp_path: Path) -> None:
+    script = tmp_path / f"{name}.py"
+    script.write_text(SNIPPETS[name], encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "flowgraphs")}
+    result = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert WORDS[name] in result.stdout
+
+
+def test_wiring_a_flowgraph_takes_no_more_than_fifteen_lines() -> None:
+    assert len(SNIPPETS["wiring"].splitlines()) <= 15
+
+
+def test_every_script_and_picture_that_the_readme_names_exists() -> None:
+    named = set(re.findall(r"(?:flowgraphs|tools)/\w+\.py|\.github/[\w.]+|semstream/\w+/|blocks/", TEXT))
+    assert named
+    for name in sorted(named):
+        assert (ROOT / name).exists(), name
+
+
+def test_every_block_is_importable_from_blocks_and_documents_its_ports() -> None:
+    import blocks
+
+    for name in blocks.__all__:
+        text = getattr(blocks, name).__doc__
+        assert text
+        assert "put" in text, f"{name} does not say what it takes or gives"

@@ -1,0 +1,161 @@
+"""Training and profiling as a user runs them, on a few made-up pictures, up to a link with the new weights."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from codec_fixtures import smooth_pictures
+from PIL import Image
+
+from semstream.codec import checkpoint
+from semstream.data.crops import CropSampler, TrainingDataError, at_least, load_photographs, pyramid
+from semstream.data.training import is_small_dataset, load_training
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def run_tool(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "tools" / name), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "photographs").mkdir()
+    for i, picture in enumerate(smooth_pictures(3, 96)):
+        Image.fromarray(picture).save(folder / "photographs" / f"{i}.png")
+    np.savez(folder / "small.npz", x_train=smooth_pictures(40), x_test=smooth_pictures(10, seed=9))
+    return folder
+
+
+def test_a_codec_is_trained_resumed_profiled_tuned_and_used(data: Path, tmp_path: Path) -> None:
+    pictures = ("--data", data / "photographs", data / "small.npz")
+    first = (
+        "train.py",
+        *pictures,
+        "--out",
+        tmp_path / "one",
+        "--batch",
+        8,
+        "--device",
+        "cpu",
+        "--validate",
+        data / "small.npz",
+    )
+    result = run_tool(*first, "--steps", 3)
+    assert result.returncode == 0, result.stderr
+    assert "PSNR" in result.stdout
+    assert json.loads(checkpoint.load(str(tmp_path / "one" / "codec.safetensors")).metadata["step"]) == 3
+    result = run_tool(*first, "--steps", 5)
+    assert result.returncode == 0, result.stderr
+    facts = checkpoint.load(str(tmp_path / "one" / "codec.safetensors")).metadata
+    assert json.loads(facts["step"]) == 5
+    assert json.loads(facts["crops"]) == 40
+    assert str(tmp_path) not in json.dumps(facts)
+
+    weights = tmp_path / "two.safetensors"
+    result = run_tool("profile.py", tmp_path / "one" / "codec.safetensors", *pictures, "--crops", 60, "--out", weights)
+    assert result.returncode == 0, result.stderr
+    assert "AM/GM" in result.stdout
+
+    result = run_tool(
+        "train.py", *pictures, "--stage", 2, "--weights", weights, "--out", tmp_path / "two", "--steps", 2,
+        "--batch", 4, "--freeze-encoder", "--device", "cpu",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    before, after = (
+        checkpoint.load(str(weights)).codec,
+        checkpoint.load(str(tmp_path / "two" / "codec.safetensors")).codec,
+    )
+    assert np.array_equal(before.linear_analysis.weight, after.linear_analysis.weight)
+    assert not np.array_equal(before.synthesis.embed.weight, after.synthesis.embed.weight)
+
+    link = [sys.executable, ROOT / "flowgraphs" / "awgn_link.py", "--weights", weights, "--size", "32", "--frames", "2"]
+    result = subprocess.run(
+        [*map(str, link), "--lpips", "off", "--out", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("tool", ["train.py", "profile.py"])
+def test_missing_pictures_are_one_line(tool: str, weights: Path, tmp_path: Path) -> None:
+    options = ("--out", tmp_path / "o") if tool == "train.py" else (weights,)
+    result = run_tool(tool, *options, "--data", "/no/such/pictures")
+    assert result.returncode == 1
+    assert "/no/such/pictures" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_stage_2_without_a_profile_says_what_to_run(codec: object, data: Path, tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "bare.safetensors", codec)  # type: ignore[arg-type]
+    result = run_tool(
+        "train.py",
+        "--stage",
+        2,
+        "--weights",
+        tmp_path / "bare.safetensors",
+        "--data",
+        data / "small.npz",
+        "--out",
+        tmp_path,
+    )
+    assert result.returncode == 1
+    assert "tools/profile.py" in result.stderr
+
+
+def test_crops_come_from_photographs_and_small_pictures_in_the_share_asked_for(data: Path) -> None:
+    black, white = np.zeros((50, 32, 32, 3), np.uint8), np.full((64, 64, 3), 255, np.uint8)
+    sampler = CropSampler([white], black, small_share=0.25, seed=0)
+    share = (sampler.batch(2000).max(axis=(1, 2, 3)) == 0).mean()
+    assert share == pytest.approx(0.25, abs=0.03)
+
+
+def test_the_same_seed_draws_the_same_crops() -> None:
+    photographs = list(smooth_pictures(2, 80))
+    one, two, other = (CropSampler(photographs, seed=s) for s in (1, 1, 2))
+    batch = one.batch(8)
+    assert np.array_equal(batch, two.batch(8))
+    assert not np.array_equal(batch, other.batch(8))
+
+
+def test_a_pyramid_shrinks_down_to_the_crop_and_no_further() -> None:
+    sides = [min(level.shape[:2]) for level in pyramid(smooth_pictures(1, 128)[0], 32, 8.0)]
+    assert sides == [128, 91, 64, 45, 32]
+    assert at_least(np.zeros((1, 5, 3), np.uint8), 8).shape == (8, 8, 3)
+
+
+def test_training_data_is_found_in_published_layouts(tmp_path: Path, data: Path) -> None:
+    cifar = tmp_path / "cifar-10-batches-py"
+    cifar.mkdir()
+    pictures = smooth_pictures(4)
+    batch = {b"data": pictures.transpose(0, 3, 1, 2).reshape(4, -1), b"labels": [0, 1, 2, 3]}
+    for name in ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"):
+        (cifar / name).write_bytes(pickle.dumps(batch))
+    assert is_small_dataset(cifar)
+    photographs, small = load_training([cifar, data / "photographs", data / "small.npz"])
+    assert small is not None
+    assert small.shape == (20 + 40, 32, 32, 3)
+    assert np.array_equal(small[:4], pictures)
+    assert len(photographs) == 3
+
+
+def test_unusable_training_data_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TrainingDataError, match="no readable picture"):
+        load_photographs(tmp_path)
+    (tmp_path / "odd.npz").write_bytes(b"no archive")
+    with pytest.raises(TrainingDataError, match=r"odd\.npz"):
+        load_training([tmp_path / "odd.npz"])
+    np.savez(tmp_path / "flat.npz", x_train=np.zeros((3, 4)))
+    with pytest.raises(TrainingDataError, match="uint8"):
+        load_training([tmp_path / "flat.npz"])

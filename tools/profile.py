@@ -1,0 +1,146 @@
+"""Measure the profile of a codec's features and store it with the weights.
+
+    python tools/profile.py runs/small/codec.safetensors --data photographs/ cifar10.npz --out swin-c32.safetensors
+
+On calibration pictures (never those that a result is reported on) it measures what each channel contributes to the
+picture by each method, how features spread, Lloyd-Max codebooks of 1 to 8 bits, and the distortion at 0 to 12 bits. The
+result is what both ends of a link share.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+# This file has the name of a standard module, which PyTorch imports.
+sys.path[:] = [p for p in sys.path if p and Path(p).resolve() != Path(__file__).resolve().parent]
+
+import argparse
+import json
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from semstream.codec import checkpoint
+from semstream.codec.codec import SemanticCodec
+from semstream.codec.profile import MAX_BITS, Profile
+from semstream.data.crops import CropSampler, TrainingDataError
+from semstream.data.training import load_training
+from semstream.quantize import contribution as methods
+from semstream.quantize.fixed_point import FixedPoint
+from semstream.quantize.lloyd_max import fit_codebooks
+from semstream.quantize.quantizer import LloydMax, Quantizer, measure_distortion
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", help="weights to measure, as tools/train.py writes them")
+    parser.add_argument(
+        "--data", type=Path, nargs="+", required=True, help="calibration pictures, as for tools/train.py"
+    )
+    parser.add_argument("--out", type=Path, help="file to write (default: the weights' own)")
+    parser.add_argument("--crops", type=int, default=4000, help="small crops; a tenth as many large ones are added")
+    parser.add_argument(
+        "--crop", type=int, default=32, help="side of the small crops; the large ones are four times that"
+    )
+    parser.add_argument("--small-share", type=float, default=0.5, help="share of small crops from the small dataset")
+    parser.add_argument("--probes", type=int, default=8, help="Hutchinson probes a picture")
+    parser.add_argument(
+        "--note", action="append", default=[], metavar="KEY=VALUE", help="fact to keep with the weights"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def contributions(codec: SemanticCodec, crops: np.ndarray, probes: int, seed: int) -> dict[str, np.ndarray]:
+    """(C,) contribution of each channel by each method, mean over pictures of factors that sum to 1."""
+    totals: dict[str, torch.Tensor] = {}
+    generator = torch.Generator().manual_seed(seed)
+    size = crops.shape[1:3]
+    for start in tqdm(range(0, len(crops), 50), desc="contributions", unit="batch"):
+        pictures = torch.from_numpy(crops[start : start + 50]).permute(0, 3, 1, 2).float() / 255
+        with torch.no_grad():
+            features, scale = codec.encode(pictures)
+
+        def decode(s: torch.Tensor, scale: torch.Tensor = scale) -> torch.Tensor:
+            return codec.decode(s, torch.zeros(()), scale, size)
+
+        measured = {
+            "gradient": methods.gradient(decode, features, pictures),
+            "sensitivity": methods.sensitivity(decode, features, probes=probes, generator=generator),
+            "magnitude": methods.magnitude(features),
+            "std": methods.std(features),
+        }
+        for name, r in measured.items():
+            by_picture = torch.stack([methods.per_channel(methods.normalise(one[None])) for one in r.double()])
+            totals[name] = totals.get(name, 0) + by_picture.sum(0)
+    return {name: (total / total.sum()).numpy().astype(np.float32) for name, total in totals.items()}
+
+
+def feature_samples(codec: SemanticCodec, batches: list[np.ndarray], limit: int = 400_000, seed: int = 0) -> np.ndarray:
+    """(N, C) features of all pictures, thinned to `limit` a channel, as many from small pictures as from large ones."""
+    parts = []
+    random = np.random.default_rng(seed)
+    with torch.inference_mode():
+        for crops in batches:
+            rows = [
+                codec.encode(torch.from_numpy(crops[i : i + 50]).permute(0, 3, 1, 2).float() / 255).features
+                for i in range(0, len(crops), 50)
+            ]
+            part = torch.cat(rows).reshape(-1, codec.config.channels).numpy()
+            keep = limit // len(batches)
+            parts.append(part if len(part) <= keep else part[random.choice(len(part), keep, replace=False)])
+    return np.concatenate(parts)
+
+
+def main() -> None:
+    options = arguments()
+    loaded = checkpoint.load(options.weights)
+    photographs, small = load_training(options.data)
+    fine = CropSampler(photographs, small, crop=options.crop, small_share=options.small_share, seed=options.seed)
+    batches = [fine.batch(options.crops)]
+    if photographs:
+        coarse = CropSampler(photographs, crop=4 * options.crop, largest_factor=2, seed=options.seed)
+        batches.append(coarse.batch(max(1, options.crops // 10)))
+    by_method = contributions(loaded.codec, batches[0][: min(1000, options.crops)], options.probes, options.seed)
+    samples = feature_samples(loaded.codec, batches, seed=options.seed)
+    print(f"fitting codebooks to {len(samples)} samples a channel")
+    codebooks = fit_codebooks(samples)
+    maximum = np.abs(samples).max(axis=0).astype(np.float32)
+    quantizers: dict[str, Quantizer] = {"lloyd_max": LloydMax(codebooks), "fixed_point": FixedPoint(maximum)}
+    distortion = {name: measure_distortion(samples, q).astype(np.float32) for name, q in quantizers.items()}
+    profile = Profile(
+        contribution=by_method,
+        variance=np.square(samples, dtype=np.float64).mean(axis=0).astype(np.float32),
+        maximum=maximum,
+        codebooks=codebooks,
+        distortion=distortion,
+    )
+    # The decoder weighs features by this power, so it should be that of the calibration set.
+    loaded.codec.feature_power.copy_(torch.from_numpy(profile.variance).clamp_min(1e-4))
+    facts = {key: value for key, value in loaded.metadata.items() if key != "config"}
+    facts["profile"] = json.dumps(
+        {
+            "data": [p.name for p in options.data],
+            "crops": [len(b) for b in batches],
+            "crop": options.crop,
+            "seed": options.seed,
+            "am_gm_db": round(profile.am_gm_db, 2),
+        }
+    )
+    facts |= dict(note.split("=", 1) for note in options.note)
+    out = options.out or checkpoint.weights_path(options.weights)
+    checkpoint.save(out, loaded.codec, profile, facts)
+    print(f"AM/GM of w·σ²: {profile.am_gm_db:.2f} dB, the most that unequal bits can win over equal ones")
+    for bits in (2, 3, 4, 6, 8):
+        allocated = profile.allocate("optimal", bits, feature_count=64 * profile.channels)
+        print(f"optimal at {bits} bits a feature: {' '.join(map(str, allocated))} (of at most {MAX_BITS})")
+    print(f"wrote {out}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (TrainingDataError, checkpoint.WeightsError, ValueError) as error:
+        raise SystemExit(f"profile: {error}") from None

@@ -1,0 +1,244 @@
+"""Train a codec.
+
+    python tools/train.py --data photographs/ cifar10.npz --minutes 60 --out runs/small
+    python tools/train.py --stage 2 --weights swin-c32.safetensors --data photographs/ --minutes 20 --out runs/stage2
+    torchrun --nproc-per-node 4 tools/train.py --preset paper --data photographs/ --steps 200000 --out runs/paper
+
+Stage 1 trains encoder and decoder through drawn channels (AWGN, Rayleigh, Rician; SNR drawn for each picture). Stage 2
+continues from weights with a profile, quantization in the loop. `--out` holds `state.pt` (to resume from) and
+`codec.safetensors` (the averaged weights); run `tools/profile.py` on the latter before use in a link.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+# The folder has a profile.py, the name of a standard module, which PyTorch imports.
+sys.path[:] = [p for p in sys.path if p and Path(p).resolve() != Path(__file__).resolve().parent]
+
+import argparse
+import os
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from semstream.codec import checkpoint
+from semstream.codec.air import AirDraw
+from semstream.codec.codec import SemanticCodec
+from semstream.codec.config import PAPER, SMALL
+from semstream.codec.linear import fit_linear_code
+from semstream.codec.training import (
+    QuantizationDraw,
+    StateError,
+    TrainingStep,
+    learning_rate,
+    load_state,
+    parameter_groups,
+    save_state,
+)
+from semstream.data.crops import CropSampler, TrainingDataError
+from semstream.data.training import load_training
+
+PRESETS = {"paper": PAPER, "small": SMALL}
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--data", type=Path, nargs="+", required=True, help="folders of pictures, CIFAR, Tiny ImageNet, .npz"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; resumes where it holds a state")
+    parser.add_argument("--stage", type=int, choices=(1, 2), default=1)
+    parser.add_argument("--weights", default="", help="weights to continue from (stage 2: with a profile)")
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="small")
+    parser.add_argument("--channels", type=int, help="features a site, C (default: the preset's)")
+    parser.add_argument("--no-linear-path", action="store_true", help="the paper's network alone")
+    parser.add_argument("--freeze-encoder", action="store_true", help="train the decoder alone")
+    parser.add_argument("--steps", type=int, default=10**9, help="stop after this many steps")
+    parser.add_argument(
+        "--minutes", type=float, default=float("inf"), help="stop after this many minutes, resumed time included"
+    )
+    parser.add_argument(
+        "--session-minutes", type=float, default=float("inf"), help="leave a state to resume from after these"
+    )
+    parser.add_argument("--batch", type=int, default=32, help="crops a step and process")
+    parser.add_argument("--crop", type=int, default=32, help="side of a crop in pixels")
+    parser.add_argument("--small-share", type=float, default=0.5, help="share of crops from the small dataset")
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--weight-decay", type=float, default=0.02)
+    parser.add_argument("--average", type=float, default=0.999, help="decay of the exponential average of weights")
+    parser.add_argument("--snr", type=float, nargs=2, default=(0.0, 20.0), help="bounds of the drawn SNR in dB")
+    parser.add_argument("--loss", choices=("log_mse", "mse"), default="log_mse")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: PyTorch's)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--validate", type=Path, help=".npz whose x_test is measured at times (never trained on)")
+    return parser.parse_args()
+
+
+def validation_psnr(
+    codec: SemanticCodec, pictures: Tensor, snrs_db: tuple[float, ...] = (1, 4, 7, 10, 13)
+) -> list[float]:
+    """Mean PSNR (dB) over AWGN, unquantized, one value an SNR."""
+    generator = torch.Generator(device=pictures.device).manual_seed(1)
+    result = []
+    with torch.no_grad():
+        for snr_db in snrs_db:
+            features, scale = codec.encode(pictures)
+            variance = torch.full_like(features, 10 ** (-snr_db / 10))
+            noise = torch.randn(features.shape, generator=generator, device=pictures.device)
+            restored = codec.decode(
+                features + variance.sqrt() * noise, variance, scale, (pictures.shape[-2], pictures.shape[-1])
+            )
+            mse = (restored.clamp(0, 1) - pictures).square().mean(dim=(1, 2, 3))
+            result.append(float((-10 * mse.log10()).mean()))
+    return result
+
+
+def to_tensor(batch: np.ndarray, device: str) -> Tensor:
+    return torch.from_numpy(batch).to(device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
+
+
+def build(options: argparse.Namespace, sampler: CropSampler) -> tuple[SemanticCodec, Any]:
+    """The codec to train and its profile: from weights, or new with the linear code of the training crops."""
+    if options.stage == 2 or options.weights:
+        loaded = checkpoint.load(options.weights)
+        if options.stage == 2 and loaded.profile is None:
+            raise checkpoint.WeightsError("stage 2 needs weights with a profile; run tools/profile.py on them first")
+        loaded.codec.requires_grad_(True)
+        return loaded.codec, loaded.profile
+    config = PRESETS[options.preset]
+    config = replace(config, channels=options.channels or config.channels, linear_path=not options.no_linear_path)
+    crops = sampler.batch(4000).astype(np.float32) / np.float32(255)
+    s = config.stride
+    tiles = crops[:, : crops.shape[1] // s * s, : crops.shape[2] // s * s]
+    n, h, w, c = tiles.shape
+    patches = tiles.reshape(n, h // s, s, w // s, s, c).transpose(0, 1, 3, 2, 4, 5).reshape(-1, s * s * c)
+    return SemanticCodec(config, fit_linear_code(patches, config.channels)), None
+
+
+def main() -> None:
+    options = arguments()
+    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if world > 1:
+        torch.distributed.init_process_group("nccl" if options.device == "cuda" else "gloo")
+        if options.device == "cuda":
+            options.device = f"cuda:{os.environ['LOCAL_RANK']}"
+            torch.cuda.set_device(options.device)
+    torch.manual_seed(options.seed)
+    options.out.mkdir(parents=True, exist_ok=True)
+    photographs, small = load_training(options.data)
+    state_path = options.out / "state.pt"
+    resumed = load_state(state_path, options.device) if state_path.exists() else None
+    done: dict[str, Any] = resumed[1] if resumed else {"step": 0, "seconds": 0.0, "crops": 0}
+    # A resumed run draws other crops than those it has seen.
+    seed = options.seed * 1_000_003 + done["step"] * 1009 + rank
+    sampler = CropSampler(photographs, small, crop=options.crop, small_share=options.small_share, seed=seed)
+    codec, profile = build(options, sampler)
+    codec.to(options.device).train()
+    if options.freeze_encoder:
+        codec.analysis.requires_grad_(False)
+        codec.linear_analysis.requires_grad_(False)
+    average: Any = torch.optim.swa_utils.AveragedModel(
+        codec, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(options.average), use_buffers=True
+    )
+    optimizer = torch.optim.AdamW(
+        parameter_groups(codec, options.weight_decay), lr=options.learning_rate, betas=(0.9, 0.99)
+    )
+    if resumed:
+        codec.load_state_dict(resumed[0]["codec"])
+        average.load_state_dict(resumed[0]["average"])
+        optimizer.load_state_dict(resumed[0]["optimizer"])
+    quantization = QuantizationDraw() if options.stage == 2 else None
+    draw = AirDraw(snr_db=tuple(options.snr))
+    step_module: nn.Module = TrainingStep(codec, draw, options.loss, seed, options.device, profile, quantization)
+    if world > 1:
+        step_module = nn.parallel.DistributedDataParallel(step_module)
+    on_gpu = options.device.startswith("cuda")
+    validation = None
+    if options.validate and rank == 0:
+        with np.load(options.validate, allow_pickle=False) as file:
+            validation = to_tensor(file["x_test"][:100], options.device)
+
+    def keep(step: int, seconds: float) -> None:
+        facts = {"step": step, "seconds": seconds, "crops": step * options.batch * world}
+        tensors = {"codec": codec.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
+        save_state(state_path, tensors, facts)
+        record = {
+            key: value if np.isscalar(value) else str(value) for key, value in vars(options).items() if key != "out"
+        }
+        record["data"] = ", ".join(path.name for path in options.data)
+        record.pop("validate")
+        record["weights"] = Path(options.weights).name
+        checkpoint.save(options.out / "codec.safetensors", average.module, None, {"training": record, **facts})
+
+    step, begun, last_kept = done["step"], time.monotonic(), time.monotonic()
+    bar = tqdm(
+        initial=step,
+        total=options.steps if options.steps < 10**9 else None,
+        disable=rank > 0,
+        unit="step",
+        mininterval=5,
+    )
+    smooth = None
+    interrupted = False
+    try:
+        for batch in sampler.batches(options.batch):
+            elapsed = done["seconds"] + time.monotonic() - begun
+            progress = max(step / options.steps, elapsed / 60 / options.minutes)
+            over = progress >= 1 or (time.monotonic() - begun) / 60 >= options.session_minutes
+            if world > 1:
+                # Clocks differ: unless one decides, learning rates drift apart and one process stops alone.
+                shared = torch.tensor([progress, float(over)], dtype=torch.float64, device=options.device)
+                torch.distributed.broadcast(shared, 0)
+                progress, over = float(shared[0]), bool(shared[1])
+            if over:
+                break
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(progress, options.learning_rate) * group["rate"]
+            with torch.autocast("cuda", torch.bfloat16, enabled=on_gpu):
+                loss = step_module(to_tensor(batch, options.device))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
+            optimizer.step()
+            average.update_parameters(codec)
+            step += 1
+            bar.update()
+            if step % 50 == 0:
+                smooth = loss.item() if smooth is None else 0.9 * smooth + 0.1 * loss.item()
+                bar.set_postfix(loss=f"{smooth:.3f}", progress=f"{progress:.1%}")
+            if rank == 0 and time.monotonic() - last_kept > 120:
+                keep(step, elapsed)
+                last_kept = time.monotonic()
+                if validation is not None:
+                    psnr = " / ".join(f"{p:.2f}" for p in validation_psnr(average.module, validation))
+                    tqdm.write(f"step {step}, {elapsed / 60:.1f} min: {psnr} dB at 1 / 4 / 7 / 10 / 13 dB")
+    except KeyboardInterrupt:
+        interrupted = True
+    bar.close()
+    if rank == 0:
+        keep(step, done["seconds"] + time.monotonic() - begun)
+        if validation is not None:
+            print("PSNR", " / ".join(f"{p:.2f}" for p in validation_psnr(average.module, validation)), "dB")
+        print(f"wrote {options.out / 'codec.safetensors'} after {step} steps")
+    if world > 1:
+        torch.distributed.destroy_process_group()
+    if interrupted:
+        print("interrupted: the same command goes on from here")
+        raise SystemExit(130)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (TrainingDataError, checkpoint.WeightsError, StateError) as error:
+        raise SystemExit(f"train: {error}") from None
