@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from typing import IO, TYPE_CHECKING
 
 import zmq
@@ -56,6 +57,8 @@ class ProcessEngine:
         self._process_of = {placed.spec.node: placed.process for placed in self._plan}
         self._monitors: dict[str, Socket] = {}
         self._reported: set[str] = set()
+        self._disconnected: set[str] = set()
+        self._exited_at: dict[str, float] = {}
         self._pipes: list[IO[bytes]] = []
 
     def launch(self) -> None:
@@ -92,11 +95,16 @@ class ProcessEngine:
         for node, process in self._process_of.items():
             if node in self._reported:
                 continue
+            if zmq.EVENT_DISCONNECTED in sockets.monitor_events(self._monitors[node]):
+                self._disconnected.add(node)
             status = self._children[process].poll()
             if status is not None:
-                self._reported.add(node)
-                dead.append((node, _death(status)))
-            elif zmq.EVENT_DISCONNECTED in sockets.monitor_events(self._monitors[node]) and not self._leaving(process):
+                # Its last words may still be under way: they have come once its connection has closed.
+                now = time.monotonic()
+                if node in self._disconnected or now - self._exited_at.setdefault(node, now) > EXIT_S:
+                    self._reported.add(node)
+                    dead.append((node, _death(status)))
+            elif node in self._disconnected and not self._leaving(process):
                 self._reported.add(node)
                 dead.append((node, "its process is silent (no heartbeat for 3 s)"))
                 self._kill(process)

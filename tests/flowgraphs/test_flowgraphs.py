@@ -76,6 +76,11 @@ def port() -> int:
     raise RuntimeError("no free ports")
 
 
+def names_an_edge(output: str, port: int) -> bool:
+    """Whether symbols' or pictures' edge is named: either may be missed first."""
+    return any(f"tcp://127.0.0.1:{p}" in output for p in (port, port + 1))
+
+
 @pytest.mark.parametrize("script", ["awgn_link.py", "fading_link.py", "two_processes.py", "custom_block.py"])
 def test_every_flowgraph_explains_itself_and_stays_short(script: str) -> None:
     result = run(script, "--help")
@@ -257,7 +262,7 @@ def test_a_receiver_whose_transmitter_is_killed_says_so_and_keeps_what_had_arriv
     transmitter.kill()
     output, _ = receiver.communicate(timeout=30)
     assert receiver.returncode == 1, output
-    assert f"127.0.0.1:{port}" in output
+    assert names_an_edge(output, port)
     assert "Traceback" not in output
     assert read_records(tmp_path)
 
@@ -265,7 +270,7 @@ def test_a_receiver_whose_transmitter_is_killed_says_so_and_keeps_what_had_arriv
 def test_a_receiver_without_a_transmitter_says_what_to_start(tmp_path: Path, port: int) -> None:
     result = run("two_processes.py", "receive", "--patience", "1", "--port", str(port), "--out", str(tmp_path))
     assert result.returncode == 1
-    assert f"127.0.0.1:{port}" in result.stdout + result.stderr
+    assert names_an_edge(result.stdout + result.stderr, port)
     assert "Traceback" not in result.stdout + result.stderr
 
 
