@@ -17,7 +17,7 @@ from semstream.quantize.fixed_point import FixedPoint
 from semstream.quantize.lloyd_max import fit_codebooks
 from semstream.quantize.quantizer import LloydMax, measure_distortion
 
-TINY = CodecConfig(channels=8, widths=(16, 16), depths=(1, 1), heads=(2, 2), window=2)
+TINY = CodecConfig(channels=8, widths=(16, 16), depths=(1, 1), heads=(2, 2), window=2, gated=True)
 
 
 def smooth_pictures(count: int, side: int = 32, seed: int = 0) -> np.ndarray:

@@ -101,14 +101,15 @@ class SwinAnalysis(nn.Module):
         self.merge = nn.ModuleList(PatchMerging(a, b) for a, b in pairwise(config.widths))
         self.norm = nn.LayerNorm(config.widths[-1])
         self.head = nn.Linear(config.widths[-1], config.channels)
+        self.gate = nn.Linear(config.widths[-1], config.channels) if config.gated else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, 3), centred, to (B, H/stride, W/stride, C)."""
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(B, H, W, 3), centred, to features and the logarithm of the gates, (B, H/stride, W/stride, C) each."""
         x = self.embed_norm(self.embed(pixels_to_tokens(x, self.patch)))
         for i, stage in enumerate(self.stages):
             x = stage(self.merge[i - 1](x) if i else x)
-        features: Tensor = self.head(self.norm(x))
-        return features
+        x = self.norm(x)
+        return self.head(x), None if self.gate is None else self.gate(x)
 
 
 class SwinSynthesis(nn.Module):
@@ -123,10 +124,13 @@ class SwinSynthesis(nn.Module):
         self.split = nn.ModuleList(PatchSplitting(a, b) for a, b in pairwise(widths))
         self.norm = nn.LayerNorm(widths[-1])
         self.head = nn.Linear(widths[-1], 3 * config.patch**2)
+        self.gate = nn.Linear(widths[0], 2 * config.channels) if config.gated else None
 
-    def forward(self, z: Tensor) -> Tensor:
-        """(B, h, w, inputs) to (B, H, W, 3)."""
-        x = self.embed(z)
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(B, h, w, inputs) to pixels (B, H, W, 3), and (B, h, w, 2·C): log gates and additions, after stage one."""
+        x, gate = self.embed(z), None
         for i, stage in enumerate(self.stages):
             x = stage(self.split[i - 1](x) if i else x)
-        return tokens_to_pixels(self.head(self.norm(x)), self.patch)
+            if i == 0 and self.gate is not None:
+                gate = self.gate(x)
+        return tokens_to_pixels(self.head(self.norm(x)), self.patch), gate

@@ -149,26 +149,6 @@ def learning_rate(progress: float, peak: float, warm_up: float = 0.01, floor: fl
     return peak * (floor + (1 - floor) * cosine)
 
 
-def parameter_groups(codec: SemanticCodec, weight_decay: float, linear_rate: float = 0.1) -> list[dict[str, Any]]:
-    """Optimizer groups: no decay on vectors and tables; the linear path, already good, moves at `linear_rate`."""
-    decay, plain, linear = [], [], []
-    for name, parameter in codec.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        if name.startswith("linear_"):
-            linear.append(parameter)
-        elif parameter.ndim < 2 or "bias_table" in name:
-            plain.append(parameter)
-        else:
-            decay.append(parameter)
-    groups = [
-        {"params": decay, "weight_decay": weight_decay, "rate": 1.0},
-        {"params": plain, "weight_decay": 0.0, "rate": 1.0},
-        {"params": linear, "weight_decay": 0.0, "rate": linear_rate},
-    ]
-    return [group for group in groups if group["params"]]
-
-
 class StateError(ValueError):
     """A checkpoint to resume from that cannot be used: says which file and the way out."""
 

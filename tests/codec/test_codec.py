@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -121,3 +122,38 @@ def test_a_configuration_survives_json_and_refuses_what_it_does_not_know() -> No
     for text in ("{", "[]", '{"colour": 1}', '{"widths": 3}'):
         with pytest.raises(ConfigError):
             CodecConfig.from_json(text)
+
+
+def test_gates_start_open_and_then_scale_the_linear_path(codec: SemanticCodec, pictures: np.ndarray) -> None:
+    plain = SemanticCodec(replace(TINY, gated=False)).eval()
+    plain.load_state_dict({k: v for k, v in codec.state_dict().items() if ".gate." not in k})
+    x = to_tensor(pictures[:2])
+    with torch.no_grad():
+        assert torch.equal(codec.encode(x).features, plain.encode(x).features)
+        gated = copy.deepcopy(codec)
+        assert gated.analysis.gate is not None
+        gated.analysis.gate.bias[0] = 0.5
+        before, after = codec.encode(x), gated.encode(x)
+        scaled = (after.features * after.scale[:, None, None, None]) / (
+            before.features * before.scale[:, None, None, None]
+        )
+        assert scaled[..., 0].mean() == pytest.approx(np.exp(2 * np.tanh(0.25)), rel=1e-3)
+        assert scaled[..., 1:].mean() == pytest.approx(1, rel=1e-3)
+        gated.analysis.gate.bias[0] = 1e4
+        assert torch.isfinite(gated.encode(x).features).all()
+
+
+def test_bf16_keeps_the_linear_path_exact_and_the_rest_close(codec: SemanticCodec, pictures: np.ndarray) -> None:
+    x = to_tensor(pictures[:4])
+    fast = copy.deepcopy(codec)
+    torch.manual_seed(0)
+    for part in (fast.synthesis.head, fast.analysis.head):
+        torch.nn.init.normal_(part.weight, std=0.02)
+    exact = copy.deepcopy(fast)
+    fast.precision = "bf16"
+    with torch.inference_mode():
+        (f, scale), (g, _) = exact.encode(x), fast.encode(x)
+        assert f.dtype == g.dtype == torch.float32
+        assert 0 < (f - g).abs().max() < 0.05
+        noise = torch.tensor(0.1)
+        assert (exact.decode(f, noise, scale, (32, 32)) - fast.decode(f, noise, scale, (32, 32))).abs().max() < 0.02

@@ -13,6 +13,7 @@ from codec_fixtures import TINY, to_tensor
 
 from semstream.codec.air import AirDraw, add_noise, draw_noise_variance
 from semstream.codec.codec import SemanticCodec
+from semstream.codec.optimizer import Optimizers, parameter_groups
 from semstream.codec.profile import Profile
 from semstream.codec.training import (
     QuantizationDraw,
@@ -21,7 +22,6 @@ from semstream.codec.training import (
     learning_rate,
     load_state,
     loss_of,
-    parameter_groups,
     per_picture_mse,
     save_state,
 )
@@ -60,11 +60,13 @@ def test_log_mse_is_psnr_and_counts_every_picture_alike() -> None:
         loss_of(mse, "ssim")
 
 
-@pytest.mark.parametrize("stage", [1, 2])
-def test_training_lowers_the_error_that_it_is_measured_by(profile: Profile, pictures: np.ndarray, stage: int) -> None:
+@pytest.mark.parametrize(("stage", "kind"), [(1, "muon"), (1, "adamw"), (2, "muon")])
+def test_training_lowers_the_error_that_it_is_measured_by(
+    profile: Profile, pictures: np.ndarray, stage: int, kind: str
+) -> None:
     torch.manual_seed(0)
     # Without the linear path, which is as good as can be on these Gaussian pictures.
-    student = SemanticCodec(replace(TINY, linear_path=False))
+    student = SemanticCodec(replace(TINY, linear_path=False, gated=False))
     step = TrainingStep(
         student,
         AWGN,
@@ -73,7 +75,8 @@ def test_training_lowers_the_error_that_it_is_measured_by(profile: Profile, pict
         profile=profile if stage == 2 else None,
         quantization=QuantizationDraw((4,), ("uniform",)),
     )
-    optimizer = torch.optim.AdamW(parameter_groups(student, 0.0), lr=3e-3)
+    optimizers = Optimizers(student, kind, 0.0)
+    optimizers.set_learning_rate(3e-3)
     batch = to_tensor(pictures)
 
     def measure() -> float:
@@ -87,10 +90,37 @@ def test_training_lowers_the_error_that_it_is_measured_by(profile: Profile, pict
 
     before = measure()
     for _ in range(40):
-        optimizer.zero_grad()
+        optimizers.zero_grad()
         step(batch).backward()
-        optimizer.step()
+        optimizers.step()
     assert measure() < before - 0.5
+
+
+def test_muon_takes_the_hidden_matrices_and_the_linear_path_moves_slowly() -> None:
+    groups = {group["name"]: group for group in parameter_groups(SemanticCodec(TINY), 0.1)}
+    assert set(groups) == {"hidden", "matrices", "vectors", "linear"}
+    assert all(p.ndim == 2 for p in groups["hidden"]["params"])
+    assert groups["linear"]["rate"] < groups["hidden"]["rate"]
+    assert groups["vectors"]["weight_decay"] == groups["linear"]["weight_decay"] == 0
+    optimizers = Optimizers(SemanticCodec(TINY), "muon")
+    assert [type(o).__name__ for o in optimizers.all] == ["Muon", "AdamW"]
+    assert optimizers.all[0].param_groups[0]["name"] == "hidden"
+
+
+def test_the_optimizers_state_comes_back_and_another_kind_is_refused(pictures: np.ndarray) -> None:
+    student = SemanticCodec(TINY)
+    optimizers = Optimizers(student, "muon")
+    optimizers.set_learning_rate(1e-3)
+    TrainingStep(student, AWGN, "mse", 0)(to_tensor(pictures[:2])).backward()
+    optimizers.step()
+    other = Optimizers(student, "muon")
+    other.load_state_dict(optimizers.state_dict())
+    for mine, theirs in zip(optimizers.all, other.all, strict=True):
+        assert mine.state_dict()["state"].keys() == theirs.state_dict()["state"].keys()
+    with pytest.raises(ValueError, match="optimizer"):
+        Optimizers(student, "adamw").load_state_dict(optimizers.state_dict())
+    with pytest.raises(ValueError, match="muon"):
+        Optimizers(student, "sgd")
 
 
 def test_stage_2_passes_gradients_through_the_quantizer_to_the_encoder(
