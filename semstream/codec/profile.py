@@ -178,18 +178,24 @@ class Profile:
         if scheme != "optimal" or noise_variance <= 0:
             return allocated(share @ (weight[:, None] * distortion))
         unsent = share @ (weight * variance)
+        centroids = quantizer == "lloyd_max"
+        # Of centroids E[q²] = p − D: coarse levels are weaker than the features that they stand for.
+        level_power = share @ np.maximum(variance[:, None] - distortion * centroids, 0)
         best, least = None, np.inf
         order = np.argsort(-unsent, kind="stable")
         for count in range(1, len(sizes) + 1):
             kept = order[:count]
             if sizes[kept].sum() > budget_bits or not sizes[kept].all():
                 break
-            power = (held[kept] @ variance).sum() / sizes[kept].sum()
-            # Never worth a bit, so that it gets none:
-            table = unsent[:, None] * (1 + 1e-3 * np.arange(distortion.shape[1]))
-            table[kept] = share[kept] @ air_distortion(variance, distortion, weight, noise_variance * power)
-            table[kept, 0] = 1e3 * unsent.sum()
-            bits = allocated(table)
+            bits = np.full(len(sizes), MAX_BITS, np.uint8)
+            for _ in range(2):  # the bits set the power of the levels, which sets the noise that the bits are for
+                power = (sizes * level_power[np.arange(len(sizes)), bits])[kept].sum() / sizes[kept].sum()
+                # Never worth a bit, so that it gets none:
+                table = unsent[:, None] * (1 + 1e-3 * np.arange(distortion.shape[1]))
+                noise = noise_variance * power
+                table[kept] = share[kept] @ air_distortion(variance, distortion, weight, noise, centroids)
+                table[kept, 0] = 1e3 * unsent.sum()
+                bits = allocated(table)
             left = float((sizes * table[np.arange(len(sizes)), bits]).sum())
             if left < least:
                 best, least = bits, left

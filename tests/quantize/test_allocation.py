@@ -203,9 +203,23 @@ def test_the_am_gm_bound_is_what_water_filling_wins_at_high_rate() -> None:
 
 
 def test_air_distortion_is_the_wiener_error_and_the_variance_where_nothing_is_sent() -> None:
-    d = air_distortion([2.0], [[2.0, 0.5, 0.0]], [3.0], 0.5)
+    d = air_distortion([2.0], [[2.0, 0.5, 0.0]], [3.0], 0.5, centroids=False)
     np.testing.assert_allclose(d, [[6.0, 3 * 2 * 1.0 / 3.0, 3 * 2 * 0.5 / 2.5]])
     assert air_distortion([0.0], [[0.0, 0.0]], [1.0], 0.0).tolist() == [[0.0, 0.0]]
+
+
+def test_air_distortion_of_centroids_is_what_a_linear_dequantizer_and_a_wiener_gain_leave() -> None:
+    random = np.random.default_rng(0)
+    feature = random.standard_normal(200_000)
+    levels = np.where(feature > 0, 1, -1) * np.sqrt(2 / np.pi)  # Lloyd-Max at 1 bit
+    distortion = float(np.mean((feature - levels) ** 2))
+    received = levels + np.sqrt(0.3) * random.standard_normal(feature.size)
+    gain = np.mean(received * feature) / np.mean(received**2)
+    left = float(np.mean((feature - gain * received) ** 2))
+    predicted = air_distortion([1.0], [[1.0, distortion]], [1.0], 0.3)
+    assert predicted[0, 1] == pytest.approx(left, rel=0.01)
+    error_free = air_distortion([1.0], [[1.0, distortion]], [1.0], 0.0)
+    assert error_free[0, 1] == pytest.approx(distortion)
 
 
 def test_on_a_noisy_channel_bits_beyond_the_noise_are_spread() -> None:
