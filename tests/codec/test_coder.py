@@ -94,18 +94,24 @@ def test_optimal_allocation_beats_uniform_in_weighted_error(coder: FeatureCoder,
         assert error("optimal", bits) < 0.8 * error("uniform", bits)
 
 
-def test_an_allocation_for_the_air_leaves_less_error_on_the_air(profile: Profile) -> None:
-    weight, p = profile.contribution["sensitivity"].astype(np.float64), profile.variance.astype(np.float64)
+def test_an_allocation_for_the_air_leaves_less_error_on_the_air(coder: FeatureCoder, features: np.ndarray) -> None:
+    profile = coder.profile
+    noise = np.random.default_rng(0).standard_normal((16, features.size)).astype(np.float32)
 
-    def left(bits: np.ndarray, noise: float) -> float:
-        d = profile.distortion["lloyd_max"][np.arange(len(bits)), bits] + noise
-        return float((weight * np.where(bits > 0, p * d / (p + d), p)).sum())
+    def error(noise_variance: float, design: float) -> float:
+        coded = coder.quantize(features, size=(32, 32), scale=1.0, mean_bits=3, noise_variance=design)
+        values = coder.amplitudes(coded.payload, coded.side)
+        power = noise_variance * float(np.mean(values**2))
+        total = 0.0
+        for row in noise:
+            sent = values + np.sqrt(power) * row[: values.size]
+            got, variance = coder.observe(sent, np.full_like(values, power), coded.side)
+            got = got * (profile.variance / (profile.variance + variance))
+            total += float((profile.contribution["sensitivity"] * np.square(got - features)).sum())
+        return total
 
-    for noise in (0.05, 0.5):
-        quiet = profile.allocate("optimal", 3, feature_count=64 * profile.channels)
-        aware = profile.allocate("optimal", 3, feature_count=64 * profile.channels, noise_variance=noise)
-        assert left(aware, noise) <= left(quiet, noise)
-        assert not np.array_equal(aware, quiet)
+    for variance in (0.05, 0.5):
+        assert error(variance, variance) < error(variance, 0.0)
 
 
 def test_features_that_are_not_finite_are_refused(coder: FeatureCoder, features: np.ndarray) -> None:
