@@ -1,0 +1,117 @@
+"""Measure the link on pictures: quality against SNR, bits and schemes, beside baselines.
+
+    python tools/evaluate.py --images pictures/ --channel awgn --snr 1 4 7 10 13 --bits 8 --scheme optimal \\
+        --out results.csv
+    python tools/evaluate.py --images cifar10.npz --bits 2 3 4 --snr inf 13 --scheme optimal fixed uniform paper
+    python tools/evaluate.py --images pictures/ --scheme none --baselines jpeg webp avif linear --out baselines.csv
+
+Each case is one row of --out; the same command goes on where it was stopped. The same seed gives the same rows.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+# This folder has a profile.py, the name of a standard module, which PyTorch imports.
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:] = [str(ROOT), *(p for p in sys.path if p and Path(p).resolve() != Path(__file__).resolve().parent)]
+
+import argparse
+
+from semstream.codec.checkpoint import WeightsError
+from semstream.data.sequence import SourceError
+from tools.evaluation import case as cases_of
+from tools.evaluation.case import CaseError, make_cases
+from tools.evaluation.pictures import open_pictures
+from tools.evaluation.run import Evaluation
+from tools.evaluation.simulate import Simulator
+from tools.evaluation.table import Results, TableError, text_table
+
+
+def arguments() -> argparse.Namespace:
+    """Options of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add(
+        "--images", default="", help="folder of pictures, .npz with x_test, CIFAR, Tiny ImageNet; empty: scikit-image's"
+    )
+    add("--channel", nargs="+", choices=cases_of.CHANNELS, default=["awgn"])
+    add("--snr", nargs="+", type=float, default=[1, 4, 7, 10, 13], help="Es/N0 in dB; inf: error-free")
+    add("--bits", nargs="+", type=float, default=[8], help="budgets in bits a feature")
+    add(
+        "--scheme",
+        nargs="+",
+        choices=cases_of.SCHEMES,
+        default=["optimal"],
+        help="paper: m = 3, 5 : 3 : 2, fixed point",
+    )
+    add("--quantizer", nargs="+", choices=cases_of.QUANTIZERS, default=["lloyd_max"])
+    add("--contribution", nargs="+", choices=cases_of.CONTRIBUTIONS, default=["sensitivity"])
+    add("--classes", type=int, default=0, help="classes m by contribution; 0: a class a channel")
+    add("--dequantize", nargs="+", choices=cases_of.MODES, default=["linear"])
+    add("--baselines", nargs="+", choices=cases_of.BASELINES, default=[], help="on the same channel uses")
+    add("--weights", nargs="+", default=[""], help="names of shipped weights or files; several are compared")
+    add("--lpips", choices=("vgg", "alex", "squeeze", "off"), default="vgg", help="backbone of LPIPS")
+    add("--lpips-weights", default="", help="file with the backbone's weights; empty: PyTorch's cache")
+    add("--size", type=int, default=0, help="fit every picture to this side; 0: as they are")
+    add("--limit", type=int, default=0, help="at most so many pictures; 0: all")
+    add("--seed", type=int, default=0, help="seed of the noise")
+    add("--device", default="cpu", help="PyTorch device")
+    add("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="of the networks")
+    add("--threads", type=int, default=0, help="CPU threads; 0: PyTorch's choice")
+    add("--out", type=Path, help="CSV of the results; the same command goes on from it")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Measure and print; 0, or 130 after Ctrl-C."""
+    options = arguments()
+    if options.threads:
+        import torch
+
+        torch.set_num_threads(options.threads)
+    cases = make_cases(
+        options.channel, options.snr, options.scheme, options.bits, options.quantizer, options.contribution,
+        options.dequantize, options.classes, options.baselines,
+    )  # fmt: skip
+    results = Results(options.out)
+    pictures = open_pictures(options.images, options.limit, options.size)
+    lpips = None
+    if options.lpips != "off":
+        from semstream.metrics.perceptual import Lpips
+
+        lpips = Lpips(options.lpips, weights_file=options.lpips_weights or None)
+        if not lpips.available:
+            print(lpips.reason, file=sys.stderr)
+            lpips = None
+    rows, bound, interrupted = [], [], False
+    try:
+        for weights in options.weights:
+            simulator = Simulator(weights, options.seed, options.device, options.precision, lpips)
+            bound.append(f"{simulator.name} {simulator.profile.am_gm_db:.1f} dB")
+            rows += Evaluation(simulator, pictures, results).measure(cases)
+    except KeyboardInterrupt:
+        interrupted = True
+    if rows:
+        print(text_table(rows))
+    print(
+        f"{len(pictures)} pictures of {pictures.name}; the most that unequal bits can win (AM/GM): {', '.join(bound)}"
+    )
+    for line in pictures.skipped:
+        print(f"left out: {line}", file=sys.stderr)
+    if options.out:
+        print(f"wrote {options.out}")
+    if interrupted:
+        print("interrupted: the same command goes on from here" if options.out else "interrupted")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        status = main()
+    except (CaseError, SourceError, TableError, WeightsError, OSError) as error:
+        print(f"evaluate: {error}", file=sys.stderr)
+        status = 2
+    sys.exit(status)

@@ -1,0 +1,118 @@
+"""What is measured: one setting of the link, as a row of the results."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+CHANNELS = ("awgn", "rayleigh", "rician", "composite")
+SCHEMES = ("none", "uniform", "fixed", "cumulative", "proportional", "optimal", "paper")
+QUANTIZERS = ("lloyd_max", "fixed_point")
+CONTRIBUTIONS = ("sensitivity", "gradient", "magnitude", "std")
+MODES = ("linear", "hard", "soft")
+BASELINES = ("jpeg", "webp", "avif", "linear")
+
+
+class CaseError(ValueError):
+    """A case that cannot be measured: says what, and what is possible."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One setting of the link.
+
+    Attributes
+    ----------
+    channel, snr_db
+        Channel model and Es/N0 in dB; ``inf`` is error-free, whatever the channel.
+    scheme
+        Allocation, ``none`` for unquantized features, ``paper`` for the paper's own scheme in one word (three classes
+        by gradient, 5 : 3 : 2 of the budget, fixed-point levels), or one of `BASELINES`.
+    bits
+        Budget in bits a feature; 0 where it means nothing (``none`` and the baselines).
+    quantizer, contribution, classes, dequantize
+        As in `semstream.codec.coder`; ``classes`` 0 is a class a channel. Of a picture codec the quantizer column
+        says whether its headers are counted.
+    """
+
+    channel: str
+    snr_db: float
+    scheme: str
+    bits: float = 0.0
+    quantizer: str = ""
+    contribution: str = ""
+    classes: int = 0
+    dequantize: str = ""
+
+    @property
+    def label(self) -> str:
+        """Words for a legend."""
+        words = [self.scheme if self.scheme != "none" else "unquantized"]
+        if self.quantizer and self.scheme not in ("none", "paper"):
+            words.append({"lloyd_max": "Lloyd-Max", "fixed_point": "fixed point"}.get(self.quantizer, self.quantizer))
+        if self.classes and self.scheme != "paper":
+            words.append(f"{self.classes} classes")
+        if self.dequantize not in ("", "linear"):
+            words.append(self.dequantize)
+        return ", ".join(words)
+
+
+def make_cases(
+    channels: Sequence[str],
+    snrs_db: Sequence[float],
+    schemes: Sequence[str],
+    bits: Sequence[float] = (8.0,),
+    quantizers: Sequence[str] = ("lloyd_max",),
+    contributions: Sequence[str] = ("sensitivity",),
+    modes: Sequence[str] = ("linear",),
+    classes: int = 0,
+    baselines: Sequence[str] = (),
+) -> list[Case]:
+    """Every combination, without those that differ in what does not matter to them.
+
+    Raises
+    ------
+    CaseError
+        If a bit budget or an SNR is not possible.
+    """
+    for budget in bits:
+        if not 0 < budget <= 12:
+            raise CaseError(f"--bits: expected more than 0 and at most 12 bits a feature, got {budget:g}")
+    for snr_db in snrs_db:
+        if math.isnan(snr_db) or snr_db < -50:
+            raise CaseError(f"--snr: expected dB from -50 up, or inf, got {snr_db:g}")
+    cases: dict[Case, None] = {}
+    for channel, snr_db in itertools.product(channels, snrs_db):
+        for scheme in schemes:
+            for case in _of_scheme(Case(channel, snr_db, scheme), bits, quantizers, contributions, modes, classes):
+                cases[case] = None
+        for name in baselines:
+            kinds = ("",) if name == "linear" else ("header counted", "header not counted")
+            if name == "linear" or math.isfinite(snr_db):
+                cases |= dict.fromkeys(Case(channel, snr_db, name, quantizer=kind) for kind in kinds)
+    return list(cases)
+
+
+def _of_scheme(
+    case: Case,
+    bits: Sequence[float],
+    quantizers: Sequence[str],
+    contributions: Sequence[str],
+    modes: Sequence[str],
+    classes: int,
+) -> Iterable[Case]:
+    if case.scheme == "none":
+        yield case
+        return
+    for budget, mode in itertools.product(bits, modes):
+        this = replace(case, bits=float(budget), dequantize=mode)
+        if case.scheme == "paper":
+            yield replace(this, quantizer="fixed_point", contribution="gradient", classes=3)
+            continue
+        for quantizer in quantizers:
+            # Uniform bits ask for no contribution.
+            for contribution in contributions if case.scheme != "uniform" else ("",):
+                count = classes if case.scheme != "uniform" else 0
+                yield replace(this, quantizer=quantizer, contribution=contribution, classes=count)

@@ -1,0 +1,194 @@
+"""The link in one process: what the blocks do to a frame, without sockets, for many settings of the same pictures.
+
+    pictures ─ encode (once) ─┬─ quantize ─ amplitudes ─ power ─ channel ─ equalise ─ dequantize ─ decode ─ measure
+                              └─ … the next case
+
+The mathematics is the blocks' own (`FeatureCoder`, `semstream.phy`). Noise is keyed by (seed, "air", number of the
+picture), so that a picture meets the same noise in every case, whatever the batch and whichever cases are run, and
+a flowgraph whose `FadingChannel` has ``noise_key="air"`` gives the same pictures.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semstream.codec.coder import FeatureCoder
+from semstream.codec.side_information import SCALE_BITS
+from semstream.metrics.quality import ms_ssim, psnr
+from semstream.phy import channel as phy_channel
+from semstream.phy.equalizer import mmse
+from semstream.phy.modulation import pam_demodulate, pam_modulate, pam_noise_variance
+from semstream.phy.power import normalize
+from semstream.phy.random import generator
+from tools.evaluation.case import Case, CaseError
+from tools.evaluation.pictures import Batch
+
+KEPT_BYTES = 2**30
+
+Float32 = NDArray[np.float32]
+Picture = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one picture came to in one case."""
+
+    psnr_db: float
+    ms_ssim: float
+    lpips: float | None
+    payload_bits: int
+    side_bits: int
+    features: int
+    channel_uses: int
+    source_values: int
+    seconds: float
+
+
+@dataclass
+class _Encoded:
+    features: Float32
+    scale: list[float]
+    seconds: float
+
+
+class Simulator:
+    """Simulates the link with one set of weights.
+
+    Parameters
+    ----------
+    weights
+        Name or file, as for `semstream.codec.checkpoint.weights_path`.
+    seed
+        Seed of the noise.
+    device, precision
+        Of the networks.
+    lpips
+        A `semstream.metrics.perceptual.Lpips`, or None.
+    """
+
+    def __init__(
+        self, weights: str = "", seed: int = 0, device: str = "cpu", precision: str = "auto", lpips: Any = None
+    ) -> None:
+        from semstream.codec import checkpoint
+
+        loaded = checkpoint.load(weights, device)
+        if loaded.profile is None:
+            raise checkpoint.WeightsError(f"weights {weights!r}: no profile in the file; run tools/profile.py on it")
+        self.name = checkpoint.weights_path(weights).stem
+        self.codec = loaded.codec
+        self.codec.precision = precision
+        self.profile = loaded.profile
+        self.coder = FeatureCoder(loaded.profile)
+        self.seed = seed
+        self.device = device
+        self.lpips = lpips
+        self._kept: dict[int, _Encoded] = {}
+        self._kept_bytes = 0
+
+    def simulate(self, batch: Batch, case: Case) -> list[Outcome]:
+        """Outcome of each picture of the batch.
+
+        Raises
+        ------
+        CaseError
+            If no allocation meets the budget.
+        """
+        received, facts, seconds = self.transmit(batch, case)
+        outcomes = []
+        for sent, got, fact in zip(batch.pictures, received, facts, strict=True):
+            payload, side, features, uses = fact
+            distance = float(self.lpips(sent, got)) if self.lpips is not None else None
+            outcomes.append(
+                Outcome(
+                    psnr(sent, got), ms_ssim(sent, got), distance, payload, side, features, uses, sent.size, seconds
+                )
+            )
+        return outcomes
+
+    def transmit(self, batch: Batch, case: Case) -> tuple[Picture, list[tuple[int, int, int, int]], float]:
+        """Send a batch: received pictures; payload bits, side bits, features and channel uses of each; seconds each."""
+        encoded = self._encode(batch)
+        begin = time.perf_counter()
+        size = (batch.pictures.shape[1], batch.pictures.shape[2])
+        values, variances, facts = [], [], []
+        for i, (features, scale) in enumerate(zip(encoded.features, encoded.scale, strict=True)):
+            value, variance, fact = self._through(features, scale, size, case, batch.first + i)
+            values.append(value)
+            variances.append(variance)
+            facts.append(fact)
+        received = self._decode(np.stack(values), np.stack(variances), encoded.scale, size)
+        return received, facts, (time.perf_counter() - begin + encoded.seconds) / len(values)
+
+    def _through(
+        self, features: Float32, scale: float, size: tuple[int, int], case: Case, number: int
+    ) -> tuple[Float32, Float32, tuple[int, int, int, int]]:
+        from semstream.quantize.errors import AllocationError
+
+        scheme = "fixed" if case.scheme == "paper" else case.scheme
+        noise_power = 10 ** (-case.snr_db / 10)
+        try:
+            coded = self.coder.quantize(
+                features,
+                size=size,
+                scale=scale,
+                scheme=scheme,
+                mean_bits=case.bits or 4.0,
+                quantizer=case.quantizer or "lloyd_max",
+                contribution=case.contribution or "sensitivity",
+                classes=self.profile.classes(case.classes, case.contribution or "sensitivity"),
+                noise_variance=noise_power,
+            )
+        except AllocationError as error:
+            raise CaseError(f"{case.label}, {case.bits:g} bits: {error}") from None
+        sent = self.coder.amplitudes(coded.payload, coded.side)
+        scaled, gain = normalize(sent, 1.0)
+        symbols = pam_modulate(scaled)
+        reception = phy_channel.apply(
+            symbols, case.channel, case.snr_db, generator(self.seed, "air", number), time=number % 100
+        )
+        equalized = mmse(*reception)
+        heard = pam_demodulate(equalized.unbiased, sent.size) / gain
+        noise = pam_noise_variance(equalized.noise_variance, sent.size, gain)
+        value, variance = self.coder.observe(heard, noise, coded.side, mode=case.dequantize or "linear")
+        side_bits = coded.side.side_bits + (0 if scheme == "none" else SCALE_BITS)
+        return value, variance, (coded.side.payload_bits, side_bits, features.size, symbols.size)
+
+    def _encode(self, batch: Batch) -> _Encoded:
+        if batch.first in self._kept:
+            return self._kept[batch.first]
+        import torch
+
+        begin = time.perf_counter()
+        pixels = torch.from_numpy(batch.pictures.astype(np.float32) / 255).to(self.device).permute(0, 3, 1, 2)
+        with torch.inference_mode():
+            features, scale = self.codec.encode(pixels)
+        encoded = _Encoded(features.cpu().numpy(), scale.tolist(), time.perf_counter() - begin)
+        if self._kept_bytes + encoded.features.nbytes < KEPT_BYTES:
+            self._kept[batch.first] = encoded
+            self._kept_bytes += encoded.features.nbytes
+        return encoded
+
+    def _decode(self, values: Float32, variances: Float32, scale: list[float], size: tuple[int, int]) -> Picture:
+        import torch
+
+        with torch.inference_mode():
+            pixels = self.codec.decode(
+                torch.from_numpy(values).to(self.device),
+                torch.from_numpy(variances).to(self.device),
+                torch.tensor(scale, device=self.device),
+                size,
+            )
+            rounded = pixels.clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        return np.ascontiguousarray(rounded)
+
+
+def outcomes_of(simulator: Simulator, batches: list[Batch], case: Case) -> Iterator[list[Outcome]]:
+    """Outcomes of a case, a batch at a time."""
+    for batch in batches:
+        yield simulator.simulate(batch, case)
