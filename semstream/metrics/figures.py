@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from semstream.metrics.report import Record
 
 # Okabe and Ito's palette, told apart by colour-blind readers; with markers and dashes also in black and white print.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_DASHES: tuple[Any, ...] = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1)), ":")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES: tuple[Any, ...] = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1)), ":")
 _PANELS = (
     ("psnr_db", "PSNR", "PSNR (dB)", "higher is better"),
     ("ms_ssim", "MS-SSIM", "MS-SSIM", "higher is better"),
     ("lpips", "LPIPS", "LPIPS", "lower is better"),
 )
-_STYLE: Any = {
+STYLE: Any = {
     "font.size": 9.0,
     "axes.titlesize": 10.0,
     "axes.spines.top": False,
@@ -67,12 +67,12 @@ def plot_quality_vs_snr(
     lpips_reason : str
         Said in the LPIPS panel where no record has that metric.
     """
-    places, ticks = _snr_axis({float(row["snr_db"]) for row in summary})
+    places, ticks = snr_axis({float(row["snr_db"]) for row in summary})
     branches = list(dict.fromkeys(str(row["branch"]) for row in summary))
-    figure = _figure(10.5, 3.7)
+    figure = new_figure(10.5, 3.7)
     import matplotlib
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         for panel, axes in zip(_PANELS, figure.subplots(1, len(_PANELS)), strict=True):
             _plot_metric(axes, panel, summary, branches, places, ticks, lpips_reason)
         if branches:
@@ -80,7 +80,7 @@ def plot_quality_vs_snr(
             figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))
         if title:
             figure.suptitle(title, fontsize=11)
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def _plot_metric(
@@ -99,8 +99,8 @@ def _plot_metric(
     drawn = 0
     for index, branch in enumerate(branches):
         rows = [row for row in summary if str(row["branch"]) == branch and _finite(row.get(key))]
-        colour = _COLOURS[index % len(_COLOURS)]
-        style = {"marker": _MARKERS[index % len(_MARKERS)], "linestyle": _DASHES[index % len(_DASHES)]}
+        colour = COLOURS[index % len(COLOURS)]
+        style = {"marker": MARKERS[index % len(MARKERS)], "linestyle": DASHES[index % len(DASHES)]}
         x = np.array([places[float(row["snr_db"])] for row in rows])
         mean = np.array([float(row[key]) for row in rows])
         axes.plot(x, mean, color=colour, label=branch, markeredgecolor="white", markeredgewidth=0.6, zorder=3, **style)
@@ -118,7 +118,7 @@ def _plot_metric(
         axes.set_title(axes.get_title(loc="left"), loc="left", visible=True)
 
 
-def _snr_axis(values: set[float]) -> tuple[dict[float, float], tuple[list[float], list[str]]]:
+def snr_axis(values: set[float]) -> tuple[dict[float, float], tuple[list[float], list[str]]]:
     """Place of each SNR on the axis, and its ticks; infinity is one step right of the rest."""
     finite = sorted(value for value in values if math.isfinite(value))
     step = (finite[-1] - finite[0]) / (len(finite) - 1) if len(finite) > 1 else 1.0
@@ -158,10 +158,10 @@ def plot_frames(
     height, width = originals[levels[0]].shape[:2]
     cell = 1.75
     aspect = min(max(height / width, 0.3), 3.0)
-    figure = _figure(cell * len(levels) + 0.5, (cell * aspect + 0.12) * rows + (0.75 if title else 0.4))
+    figure = new_figure(cell * len(levels) + 0.5, (cell * aspect + 0.12) * rows + (0.75 if title else 0.4))
     import matplotlib
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         grid = figure.subplots(rows, len(levels), squeeze=False)
         for column, snr in enumerate(levels):
             axes = grid[0][column]
@@ -177,7 +177,7 @@ def plot_frames(
             grid[row][0].set_ylabel(textwrap.fill(name, 22))
         if title:
             figure.suptitle(title, fontsize=11)
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def _show(axes: Axes, picture: NDArray[np.uint8] | None) -> None:
@@ -190,7 +190,7 @@ def _show(axes: Axes, picture: NDArray[np.uint8] | None) -> None:
         axes.imshow(picture, interpolation="nearest" if max(picture.shape[:2]) < 128 else "antialiased")
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """A figure of its own: pyplot's global state belongs to the user."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -200,7 +200,8 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _save(figure: Figure, path: str | Path) -> None:
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure; folders are made."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(target)

@@ -159,5 +159,5 @@ def linear_simulator(like: Simulator, snr_db: float = 10.0) -> Simulator:
     config = replace(like.codec.config, gated=False)
     linear.codec = SemanticCodec(config, code).eval().requires_grad_(False).to(like.device)
     linear.codec.precision = like.codec.precision
-    linear._kept, linear._kept_bytes = {}, 0
+    linear.forget()
     return linear

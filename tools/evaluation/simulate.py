@@ -51,7 +51,9 @@ class Outcome:
 
 
 @dataclass
-class _Encoded:
+class Encoded:
+    """Features (N, h, w, C) of a batch, their scales, and the seconds that encoding took."""
+
     features: Float32
     scale: list[float]
     seconds: float
@@ -88,7 +90,7 @@ class Simulator:
         self.seed = seed
         self.device = device
         self.lpips = lpips
-        self._kept: dict[int, _Encoded] = {}
+        self._kept: dict[int, tuple[Batch, Encoded]] = {}
         self._kept_bytes = 0
 
     def simulate(self, batch: Batch, case: Case) -> list[Outcome]:
@@ -113,7 +115,7 @@ class Simulator:
 
     def transmit(self, batch: Batch, case: Case) -> tuple[Picture, list[tuple[int, int, int, int]], float]:
         """Send a batch: received pictures; payload bits, side bits, features and channel uses of each; seconds each."""
-        encoded = self._encode(batch)
+        encoded = self.encode(batch)
         begin = time.perf_counter()
         size = (batch.pictures.shape[1], batch.pictures.shape[2])
         values, variances, facts = [], [], []
@@ -159,18 +161,23 @@ class Simulator:
         side_bits = coded.side.side_bits + (0 if scheme == "none" else SCALE_BITS)
         return value, variance, (coded.side.payload_bits, side_bits, features.size, symbols.size)
 
-    def _encode(self, batch: Batch) -> _Encoded:
-        if batch.first in self._kept:
-            return self._kept[batch.first]
+    def forget(self) -> None:
+        """Drop the kept encodings."""
+        self._kept, self._kept_bytes = {}, 0
+
+    def encode(self, batch: Batch) -> Encoded:
+        """Encode a batch, or find what an earlier case has encoded."""
+        if id(batch) in self._kept:  # the batch is kept too, so that its id is its own
+            return self._kept[id(batch)][1]
         import torch
 
         begin = time.perf_counter()
         pixels = torch.from_numpy(batch.pictures.astype(np.float32) / 255).to(self.device).permute(0, 3, 1, 2)
         with torch.inference_mode():
             features, scale = self.codec.encode(pixels)
-        encoded = _Encoded(features.cpu().numpy(), scale.tolist(), time.perf_counter() - begin)
+        encoded = Encoded(features.cpu().numpy(), scale.tolist(), time.perf_counter() - begin)
         if self._kept_bytes + encoded.features.nbytes < KEPT_BYTES:
-            self._kept[batch.first] = encoded
+            self._kept[id(batch)] = batch, encoded
             self._kept_bytes += encoded.features.nbytes
         return encoded
 

@@ -1,0 +1,1 @@
+"""The paper's study, done again: its published numbers, our measurements, and the report of both."""
