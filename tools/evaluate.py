@@ -23,10 +23,11 @@ from semstream.codec.checkpoint import WeightsError
 from semstream.data.sequence import SourceError
 from tools.evaluation import case as cases_of
 from tools.evaluation.case import CaseError, make_cases
+from tools.evaluation.figures import METRICS, plot_lines
 from tools.evaluation.pictures import open_pictures
 from tools.evaluation.run import Evaluation
 from tools.evaluation.simulate import Simulator
-from tools.evaluation.table import Results, TableError, text_table
+from tools.evaluation.table import Results, Row, TableError, text_table
 
 
 def arguments() -> argparse.Namespace:
@@ -60,8 +61,42 @@ def arguments() -> argparse.Namespace:
     add("--device", default="cpu", help="PyTorch device")
     add("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="of the networks")
     add("--threads", type=int, default=0, help="CPU threads; 0: PyTorch's choice")
+    add(
+        "--figures", type=Path, help="folder for figures: quality against SNR, and against bits where there are several"
+    )
     add("--out", type=Path, help="CSV of the results; the same command goes on from it")
     return parser.parse_args()
+
+
+def draw(rows: list[Row], folder: Path) -> list[Path]:
+    """Quality against SNR (a panel a channel) and against bits (a panel a channel and SNR) of the rows; the files."""
+    several = len({row["weights"] for row in rows if row["weights"]}) > 1
+    made = []
+
+    def words(row: Row, with_bits: bool) -> str:
+        kinds = {"lloyd_max": "Lloyd-Max", "fixed_point": "fixed point"}
+        parts = [
+            "unquantized" if row["scheme"] == "none" else row["scheme"],
+            kinds.get(row["quantizer"], row["quantizer"]),
+        ]
+        parts += [f"{row['budget_bits']:g} bits"] if with_bits and row["budget_bits"] else []
+        parts += [row["weights"]] if several else []
+        return ", ".join(part for part in parts if part)
+
+    for metric in METRICS:
+        if not any(row[metric] is not None for row in rows):
+            continue
+        panels = {channel: [r for r in rows if r["channel"] == channel] for channel in {r["channel"]: 0 for r in rows}}
+        made.append(folder / f"{metric}_vs_snr.png")
+        plot_lines(panels, made[-1], lambda row: words(row, True), metric=metric)
+        budgets = [row for row in rows if row["budget_bits"]]
+        if len({row["budget_bits"] for row in budgets}) > 1:
+            panels = {}
+            for row in budgets:
+                panels.setdefault(f"{row['channel']}, {row['snr_db']:g} dB", []).append(row)
+            made.append(folder / f"{metric}_vs_bits.png")
+            plot_lines(panels, made[-1], lambda row: words(row, False), "budget_bits", metric)
+    return made
 
 
 def main() -> int:
@@ -102,6 +137,9 @@ def main() -> int:
         print(f"left out: {line}", file=sys.stderr)
     if options.out:
         print(f"wrote {options.out}")
+    if options.figures and rows:
+        for path in draw(rows, options.figures):
+            print(f"wrote {path}")
     if interrupted:
         print("interrupted: the same command goes on from here" if options.out else "interrupted")
         return 130

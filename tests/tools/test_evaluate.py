@@ -181,17 +181,25 @@ def test_means_of_bits_count_pictures_by_their_size(simulator: Simulator, folder
 def test_the_command_writes_the_columns_and_names_what_it_left_out(folder: Path, weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "results.csv"
     command = (
-        "evaluate.py", "--images", folder, "--channel", "awgn", "--snr", 7, "inf", "--bits", 3, "--scheme", "optimal",
-        "none", "--weights", weights, "--lpips", "off", "--out", out,
+        "evaluate.py", "--images", folder, "--channel", "awgn", "--snr", 7, "inf", "--bits", 3, 5,
+        "--scheme", "optimal", "none", "--weights", weights, "--lpips", "off", "--out", out, "--figures", tmp_path,
     )  # fmt: skip
     done = run_tool(*command)
     assert done.returncode == 0, done.stderr
     assert "4.png" in done.stderr
     assert "AM/GM" in done.stdout
+    assert sorted(p.name for p in tmp_path.glob("*.png")) == [
+        "ms_ssim_vs_bits.png",
+        "ms_ssim_vs_snr.png",
+        "psnr_db_vs_bits.png",
+        "psnr_db_vs_snr.png",
+    ]
     with out.open() as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == COLUMNS
-    assert [(r["scheme"], r["snr_db"]) for r in rows] == [(s, n) for n in ("7", "inf") for s in ("optimal", "none")]
+    assert [(r["snr_db"], r["scheme"], r["budget_bits"]) for r in rows] == [
+        (snr, *kind) for snr in ("7", "inf") for kind in (("optimal", "3"), ("optimal", "5"), ("none", "0"))
+    ]
     assert all(float(r["psnr_db"]) > 10 and r["n_images"] == "4" for r in rows)
 
 
