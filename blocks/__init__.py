@@ -14,6 +14,7 @@ from blocks.image_source import ImageSource
 from blocks.metric_sink import MetricSink
 from blocks.non_uniform_quantizer import NonUniformQuantizer
 from blocks.power_normalizer import PowerNormalizer
+from blocks.probe import PictureProbe, Probe
 from blocks.snr_sweep import SnrSweep
 from blocks.swin_decoder import SwinDecoder
 from blocks.swin_encoder import SwinEncoder
@@ -29,7 +30,9 @@ __all__ = [
     "ImageSource",
     "MetricSink",
     "NonUniformQuantizer",
+    "PictureProbe",
     "PowerNormalizer",
+    "Probe",
     "SnrSweep",
     "SwinDecoder",
     "SwinEncoder",

@@ -5,19 +5,26 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 from PIL import Image
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from blocks import ImageSource
+from blocks.probe import add_probes
 from semstream.metrics import figures, perceptual, quality, report
+from semstream.monitor.options import watched
+from semstream.monitor.snapshot import Watch
+from semstream.monitor.top import render
 from semstream.runtime import Flowgraph, FlowgraphError, Run, SemstreamError
+from semstream.runtime.signals import StopSignals
 
 EXPECTED = (SemstreamError, ValueError, OSError)
 """Errors that a user can cause; anything else is a fault of ours and shows its traceback."""
@@ -54,11 +61,32 @@ def swept_source(source: str, size: int, frames: int, hold: int, fps: float = 0.
     return ImageSource(**settings)
 
 
-def run_with_progress(graph: Flowgraph, engine: str, total: int) -> Run:
-    """Run a flowgraph whose records are qualities, with a bar and the latest of each branch.
+Monitor = Annotated[str, typer.Option(help="serve the live page on this port of loopback, or on a free one: auto")]
+Control = Annotated[bool, typer.Option("--control", help="let the page change settings; prints a token")]
+Prometheus = Annotated[int, typer.Option(help="serve all counters on this port of loopback; 0: not", min=0, max=65535)]
 
-    A failure is shown in one message and ends the program with exit code 1; what had arrived is in the returned run.
+
+def run_with_progress(
+    graph: Flowgraph, engine: str, total: int, monitor: str = "", control: bool = False, prometheus: int = 0
+) -> Run:
+    """Run a flowgraph whose records are qualities, watched as asked for.
+
+    In a terminal the whole run is shown (`semstream.monitor.top`), elsewhere a bar with the latest of each branch. A
+    failure is shown in one message and ends the program with exit code 1; what had arrived is in the returned run.
+
+    Parameters
+    ----------
+    total
+        Records that are to come; 0 if that is not known.
+    monitor, control, prometheus
+        The options of the same names.
     """
+    if monitor and monitor != "auto" and not (monitor.isdigit() and 0 < int(monitor) < 65536):
+        raise typer.BadParameter(f"--monitor: expected a port or auto, got {monitor!r}")
+    if control and not monitor:
+        raise typer.BadParameter("--control needs --monitor, whose page it lets change settings")
+    if monitor:
+        add_probes(graph)
     logging.basicConfig(
         level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=console, show_path=False)]
     )
@@ -70,7 +98,10 @@ def run_with_progress(graph: Flowgraph, engine: str, total: int) -> Run:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
+    progress = Progress(*columns, console=console)
+    with ExitStack() as shown:
+        if not console.is_terminal:
+            shown.enter_context(progress)
         task = progress.add_task("starting", total=total or None)
 
         def on_record(block: str, record: dict[str, Any]) -> None:
@@ -79,7 +110,20 @@ def run_with_progress(graph: Flowgraph, engine: str, total: int) -> Run:
             progress.update(task, advance=1, description=f"SNR {record['snr_db']:g} dB: {words}")
 
         try:
-            return graph.run(engine, on_record)
+            with StopSignals() as signals:
+                run = graph.start(engine, on_record)
+                signals.attach(run)
+                with watched(run, monitor, control, prometheus, console):
+                    if console.is_terminal:
+                        watch = Watch(run)
+                        shown.enter_context(
+                            Live(
+                                get_renderable=lambda: Group(render(watch.snapshot()), progress.get_renderable()),
+                                console=console,
+                                refresh_per_second=4,
+                            )
+                        )
+                    return run.wait()
         except FlowgraphError as error:
             if error.run is None:
                 raise

@@ -15,7 +15,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from _report import EXPECTED, fail, finish, notes, numbers, run_with_progress, swept_source
+from _report import (
+    EXPECTED,
+    Control,
+    Monitor,
+    Prometheus,
+    fail,
+    finish,
+    notes,
+    numbers,
+    run_with_progress,
+    swept_source,
+)
 
 from blocks import (
     ContributionClassifier,
@@ -100,6 +111,9 @@ def main(
     weights: Annotated[str, typer.Option(help="name or file of the codec's weights")] = "",
     lpips: Annotated[Lpips, typer.Option(help="backbone of LPIPS, or off")] = Lpips.vgg,
     seed: Annotated[int, typer.Option(help="seed of the noise")] = 0,
+    monitor: Monitor = "",
+    control: Control = False,
+    prometheus: Prometheus = 0,
     out: Annotated[Path, typer.Option(help="folder for records and figures")] = Path("out/awgn_link"),
 ) -> None:
     """Stream pictures over the link and report their quality against SNR."""
@@ -115,7 +129,7 @@ def main(
             graph, camera, snr_db, hold, schemes, bits=bits, classes=classes, channel=channel,
             weights=weights, lpips=lpips, snapshots=str(out / "snapshots"), policy="drop_oldest" if fps else "block",
         )  # fmt: skip
-        run = run_with_progress(graph, engine, frames * len(schemes))
+        run = run_with_progress(graph, engine, frames * len(schemes), monitor, control, prometheus)
     except EXPECTED as error:
         fail(error)
     records = [record for sink in sinks for record in run.records[sink.name]]

@@ -14,7 +14,18 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from _report import EXPECTED, fail, finish, notes, numbers, run_with_progress, swept_source
+from _report import (
+    EXPECTED,
+    Control,
+    Monitor,
+    Prometheus,
+    fail,
+    finish,
+    notes,
+    numbers,
+    run_with_progress,
+    swept_source,
+)
 from awgn_link import Engine
 
 from blocks import (
@@ -60,6 +71,9 @@ def main(
     frames: Annotated[int, typer.Option(help="frames in all, split over the SNRs", min=1)] = 30,
     engine: Annotated[Engine, typer.Option(help="threads or processes")] = Engine.threads,
     seed: Annotated[int, typer.Option(help="seed of all noise")] = 0,
+    monitor: Monitor = "",
+    control: Control = False,
+    prometheus: Prometheus = 0,
     out: Annotated[Path, typer.Option(help="folder for records and figures")] = Path("out/custom_block"),
 ) -> None:
     """Stream pictures through a block of one's own."""
@@ -78,7 +92,7 @@ def main(
             graph.connect(transmitter, *extra, *receiver, sink.reconstruction, credit=1)
             graph.connect(sweep, sink.reference, credit=1)
             sinks.append(sink)
-        run = run_with_progress(graph, engine, 2 * frames)
+        run = run_with_progress(graph, engine, 2 * frames, monitor, control, prometheus)
     except EXPECTED as error:
         fail(error)
     records = [record for sink in sinks for record in run.records[sink.name]]

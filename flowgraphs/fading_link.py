@@ -13,7 +13,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from _report import EXPECTED, fail, finish, notes, numbers, run_with_progress, swept_source
+from _report import (
+    EXPECTED,
+    Control,
+    Monitor,
+    Prometheus,
+    fail,
+    finish,
+    notes,
+    numbers,
+    run_with_progress,
+    swept_source,
+)
 from awgn_link import Channel, Engine, Lpips
 
 from blocks import (
@@ -43,6 +54,9 @@ def main(
     weights: Annotated[str, typer.Option(help="name or file of the codec's weights")] = "",
     lpips: Annotated[Lpips, typer.Option(help="backbone of LPIPS, or off")] = Lpips.vgg,
     seed: Annotated[int, typer.Option(help="seed of fading and noise")] = 0,
+    monitor: Monitor = "",
+    control: Control = False,
+    prometheus: Prometheus = 0,
     out: Annotated[Path, typer.Option(help="folder for records and figures")] = Path("out/fading_link"),
 ) -> None:
     """Stream pictures over fading channels and report their quality against SNR."""
@@ -73,7 +87,7 @@ def main(
             graph.connect(transmitter, air, *receiver, sink.reconstruction, credit=1)
             graph.connect(sweep, sink.reference, credit=1)
             sinks.append(sink)
-        run = run_with_progress(graph, engine, frames * len(kinds))
+        run = run_with_progress(graph, engine, frames * len(kinds), monitor, control, prometheus)
     except EXPECTED as error:
         fail(error)
     records = [record for sink in sinks for record in run.records[sink.name]]

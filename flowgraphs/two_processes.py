@@ -14,7 +14,19 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from _report import EXPECTED, console, fail, finish, notes, numbers, run_with_progress, swept_source
+from _report import (
+    EXPECTED,
+    Control,
+    Monitor,
+    Prometheus,
+    console,
+    fail,
+    finish,
+    notes,
+    numbers,
+    run_with_progress,
+    swept_source,
+)
 from awgn_link import Channel, Lpips
 
 from blocks import (
@@ -79,6 +91,9 @@ def receive(
     patience: Annotated[float, typer.Option(help="seconds to wait for the transmitter", min=0.1)] = 30.0,
     seed: Annotated[int, typer.Option(help="seed of the noise")] = 0,
     save: Annotated[str, typer.Option(help="folder or .mp4 file to write the received pictures to")] = "",
+    monitor: Monitor = "",
+    control: Control = False,
+    prometheus: Prometheus = 0,
     out: Annotated[Path, typer.Option(help="folder for records and figures")] = Path("out/two_processes"),
 ) -> None:
     """Receive over a channel, decode and measure."""
@@ -93,7 +108,7 @@ def receive(
             graph.connect(decoder, ImageSink(path=save))
         graph.dial(f"tcp://{host}:{port}", air.symbols, connect_timeout=patience)
         graph.dial(f"tcp://{host}:{port + 1}", sink.reference, connect_timeout=patience)
-        run = run_with_progress(graph, "threads", 0)
+        run = run_with_progress(graph, "threads", 0, monitor, control, prometheus)
     except EXPECTED as error:
         fail(error)
     records = run.records[sink.name]

@@ -1,99 +1,70 @@
-"""The `semstream` command: what blocks and weights there are, and running a flowgraph."""
+"""Stream image sequences by their meaning: wire blocks into flowgraphs, run them, watch them.
+
+Exit codes: 0 as asked; 1 the run has failed (a block, a process, a peer); 2 the command line, a file or a setting is
+wrong; 130 stopped by Ctrl-C, 143 by SIGTERM.
+"""
 
 from __future__ import annotations
 
-import json
-import runpy
+import importlib
 import sys
-from pathlib import Path
-from typing import Annotated, Any, get_args
+from importlib.util import find_spec
+from typing import Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from typer.core import TyperGroup
+from typer.main import get_group
 
-app = typer.Typer(no_args_is_help=True, help=__doc__, rich_markup_mode=None)
-console = Console()
-errors = Console(stderr=True)
+from semstream.commands import WRONG
 
+GROUPS = {
+    "semstream.commands.running": ("run",),
+    "semstream.commands.flowgraphs": ("validate", "graph", "schema"),
+    "semstream.commands.library": ("blocks", "new-block", "weights"),
+    "semstream.commands.watch": ("top", "monitor"),
+    "semstream.commands.recording": ("record", "replay"),
+}
+"""Commands by the module that has them."""
 
-def _fail(message: str) -> typer.Exit:
-    errors.print(f"semstream: {message}", highlight=False, markup=False, soft_wrap=True)
-    return typer.Exit(2)
-
-
-@app.command()
-def blocks(name: Annotated[str, typer.Argument(help="a block, to see its ports and settings")] = "") -> None:
-    """List the blocks, or describe one."""
-    import blocks as package
-
-    classes: dict[str, Any] = {key: getattr(package, key) for key in package.__all__}
-    if not name:
-        table = Table(box=None)
-        for heading in ("block", "takes", "gives", "does"):
-            table.add_column(heading, no_wrap=heading == "block")
-        for key, cls in classes.items():
-            takes = ", ".join(port.type.name for port in cls.inputs.values()) or "-"
-            gives = ", ".join(port.type.name for port in cls.outputs.values()) or "-"
-            table.add_row(key, takes, gives, (cls.__doc__ or "").strip().splitlines()[0])
-        console.print(table)
-        return
-    if name not in classes:
-        raise _fail(f"no block {name!r}; there are {', '.join(classes)}")
-    cls = classes[name]
-    console.print(f"{name}\n", (cls.__doc__ or "").strip(), highlight=False, markup=False)
-    for title, ports in (("inputs", cls.inputs), ("outputs", cls.outputs)):
-        for key, port in ports.items():
-            console.print(f"{title[:-1]} {key}: {port.type}", highlight=False, markup=False)
-    table = Table(box=None)
-    for heading in ("setting", "type", "default", "unit", "live", "description"):
-        table.add_column(heading, no_wrap=heading == "setting")
-    for key, field in cls.Settings.model_fields.items():
-        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-        kind = str(field.annotation).replace("typing.", "") if get_args(field.annotation) else field.annotation.__name__
-        default = "required" if field.is_required() else repr(field.default)
-        live = "yes" if extra.get("live") else "no"
-        table.add_row(
-            *(Text(t) for t in (key, kind, default, str(extra.get("unit", "")), live, field.description or ""))
-        )
-    console.print(table)
+# typer carries its own copy of click from 0.16 on: its errors are found by way of what it exports.
+UsageProblem: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 
-@app.command()
-def weights() -> None:
-    """List the weights that are shipped."""
-    from semstream.codec.checkpoint import WeightsError, load_profile, weights_path
+class LazyGroup(TyperGroup):
+    """The commands of `GROUPS`; only the module of the command that is called is imported."""
 
-    try:
-        folder = weights_path().parent
-        for path in sorted(folder.glob("*.safetensors")):
-            profile, metadata = load_profile(path.stem)
-            config = json.loads(metadata["config"])
-            console.print(
-                f"{path.stem}: {path.stat().st_size / 1e6:.1f} MB, {profile.channels} channels, "
-                f"widths {config['widths']}, "
-                f"window {config['window']}, {metadata.get('step', '?')} steps, AM/GM {profile.am_gm_db:.1f} dB",
-                highlight=False,
-                markup=False,
-            )
-    except WeightsError as error:
-        raise _fail(str(error)) from None
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of the commands, in the order of the help."""
+        return [name for module, names in GROUPS.items() if find_spec(module) for name in names]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command, or None."""
+        module = next((module for module, names in GROUPS.items() if cmd_name in names and find_spec(module)), None)
+        return module and get_group(importlib.import_module(module).app).get_command(ctx, cmd_name)
 
 
-@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def run(context: typer.Context, file: Annotated[Path, typer.Argument(help="a flowgraph, FILE.py")]) -> None:
-    """Run a flowgraph; what follows the file goes to it."""
-    if not file.is_file() or file.suffix != ".py":
-        raise _fail(f"{file}: expected a Python file that builds and runs a flowgraph")
-    sys.argv = [str(file), *context.args]
-    sys.path.insert(0, str(file.resolve().parent))
-    runpy.run_path(str(file), run_name="__main__")
+app = typer.Typer(cls=LazyGroup, no_args_is_help=True, help=__doc__, rich_markup_mode=None)
+
+
+@app.callback()
+def _root() -> None:
+    """Make the app a group."""
 
 
 def main() -> None:
-    """Entry point of the command."""
-    app()
+    """Entry point of the command: what is wrong with the command line is one line, and exit code 2."""
+    try:
+        sys.exit(app(standalone_mode=False) or 0)
+    except UsageProblem as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "semstream"
+        if type(error).__name__ == "NoArgsIsHelpError":
+            typer.echo(error.format_message())
+        else:
+            typer.echo(f"{path}: {error.format_message()} See: {path} --help", err=True)
+        sys.exit(WRONG)
+    except typer.Abort:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ class Harness:
     ----------
     records : list of dict
         Published records.
+    shown : dict of str to dict
+        Newest value of each name that the block shows.
     skips : list of str
         Reasons of skipped frames, one a frame.
     unmatched : int
@@ -38,6 +40,7 @@ class Harness:
         self.skips: list[str] = []
         self.unmatched = 0
         self.paused = 0.0
+        self.shown: dict[str, dict[str, Any]] = {}
         self.outputs: dict[str, list[Frame]] = {name: [] for name in block.outputs}
         self._numbering = Numbering()
         block.seed = seed
@@ -67,6 +70,10 @@ class Harness:
     def publish(self, record: dict[str, Any]) -> None:
         """Keep a record."""
         self.records.append(record)
+
+    def show(self, name: str, value: dict[str, Any]) -> None:
+        """Keep the newest value of each name."""
+        self.shown[name] = value
 
     def skip(self, reason: str) -> None:
         """Count a frame that a source leaves out."""

@@ -20,6 +20,9 @@ class Host(Protocol):
     def publish(self, record: dict[str, Any]) -> None:
         """Take a record to the owner of the graph."""
 
+    def show(self, name: str, value: dict[str, Any]) -> None:
+        """Take a value to the owner, who keeps the newest of each name."""
+
     def skip(self, reason: str) -> None:
         """Count a frame that a source leaves out."""
 
@@ -149,6 +152,15 @@ class Block:
         """Send a small dict to the owner: lossless, in order, to ``run.records[name]`` and ``on_record``."""
         if self._host is not None:
             self._host.publish(record)
+
+    def show(self, name: str, value: dict[str, Any]) -> None:
+        """Send something to look at to the owner, who keeps only the newest value of each name (`Run.shown`).
+
+        For pictures, constellations and the like; the value may hold bytes, up to some MB. Call it some times a
+        second, not for every frame.
+        """
+        if self._host is not None:
+            self._host.show(name, value)
 
     def skip(self, reason: str) -> None:
         """Leave a frame out, counted under `reason`.

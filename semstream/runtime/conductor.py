@@ -61,6 +61,8 @@ class Conductor(threading.Thread):
         self._new: deque[tuple[int, _Request]] = deque()
         self._ids = itertools.count()
         self._stop = False
+        self._hold = self._held = False
+        self.shown: dict[tuple[str, str], dict[str, Any]] = {}
         self._stopped_at = 0.0
         self._halted = False
         self._went_at = 0.0
@@ -97,6 +99,10 @@ class Conductor(threading.Thread):
             if time.monotonic() > deadline:
                 return f"block {block!r} has not finished its frame within {timeout:g} s"
         return request.error
+
+    def hold(self, value: bool) -> None:
+        """Have the sources wait before their next frame, or go on."""
+        self._hold = value
 
     def states(self) -> dict[str, list[dict[str, Any]]]:
         """Newest counter states of the nodes, by block."""
@@ -159,6 +165,9 @@ class Conductor(threading.Thread):
         if not self._went_at and all(state != "starting" for state in self._state.values()):
             self._went_at = now
             self._tell_all({"op": "go"})
+        if self._held != self._hold and self._went_at and not self._stop:
+            self._held = self._hold
+            self._tell_all({"op": "hold", "value": self._held})
         if self._stop and not self._stopped_at:
             self._stopped_at = now
             self._tell_all({"op": "drain"})
@@ -182,6 +191,8 @@ class Conductor(threading.Thread):
             if self._on_record is not None:
                 self._order.append((block, message["record"]))
                 self._arrived.set()
+        elif op == "show":
+            self.shown[block, message["name"]] = message["value"]
         elif op == "counters":
             self._counters[node] = message["counters"]
         elif op == "ready":

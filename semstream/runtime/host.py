@@ -46,6 +46,7 @@ class NodeHost:
         self.going = False
         self.draining = False
         self.halted = False
+        self.held = False
         self._sets: list[dict[str, Any]] = []
         self._handlers: dict[Any, Callable[[], None]] = {}
         self._poller = zmq.Poller()
@@ -117,6 +118,8 @@ class NodeHost:
                     self._inputs.leave()
                 for sender in self._all_senders:
                     sender.stopping = True
+            elif op == "hold":
+                self.held = bool(message["value"])
             elif op == "halt":
                 self.draining = self.halted = True
 
@@ -146,6 +149,13 @@ class NodeHost:
             self.control.tell("record", record=record)
         except (TypeError, ValueError, OverflowError) as error:
             raise SemstreamError(f"block {self.spec.block!r}: cannot publish {record!r:.200}: {error}") from error
+
+    def show(self, name: str, value: dict[str, Any]) -> None:
+        """Take something to look at to the owner."""
+        try:
+            self.control.tell("show", name=name, value=value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise SemstreamError(f"block {self.spec.block!r}: cannot show {name!r}: {error}") from error
 
     def skip(self, reason: str) -> None:
         """Count a frame that the source leaves out, and say so downstream."""

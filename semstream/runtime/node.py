@@ -180,7 +180,7 @@ class Node(NodeHost):
                     self._raise_lost()
                 if self._sets:
                     self._apply_sets()
-                if not self._outputs_ready():
+                if self.held or not self._outputs_ready():
                     self.pump(IDLE_MS)
                     continue
                 begin = time.perf_counter_ns()

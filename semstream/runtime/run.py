@@ -32,6 +32,8 @@ class Run:
         Why the run has failed.
     interrupted : bool
         Whether Ctrl-C or SIGTERM has ended it.
+    held : bool
+        Whether the sources are paused (`hold`).
     """
 
     def __init__(self, fg: Flowgraph, engine: Engine, on_record: OnRecord | None = None) -> None:
@@ -39,6 +41,7 @@ class Run:
         self.engine = engine.name
         self.records: dict[str, list[dict[str, Any]]] = {name: [] for name in fg.blocks}
         self.interrupted = False
+        self.held = False
         self.signal = 0
         self.started_at = time.time()
         self._settings = {name: block.settings for name, block in fg.blocks.items()}
@@ -133,6 +136,18 @@ class Run:
             if error:
                 raise SettingsError(error)
             self._settings[block] = new
+
+    def hold(self, value: bool = True) -> None:
+        """Pause: sources wait before their next frame, and what is under way arrives; ``hold(False)`` goes on."""
+        self._conductor.hold(value)
+        self.held = value
+
+    def shown(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """What blocks show (`Block.show`): the newest value of each name, by block."""
+        by_block: dict[str, dict[str, dict[str, Any]]] = {}
+        for (block, name), value in list(self._conductor.shown.items()):
+            by_block.setdefault(block, {})[name] = value
+        return by_block
 
     def settings(self, block: str) -> Any:
         """Settings of a block that are in force."""

@@ -1,0 +1,163 @@
+"""MonitorService: answers viewers of a run, from a thread of its own in the process that owns the run."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import secrets
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import zmq
+
+from semstream.monitor.snapshot import Watch
+from semstream.runtime import FlowgraphError, SettingsError, wire
+from semstream.runtime.errors import WireError
+from semstream.runtime.sockets import open_socket, secure_server
+from semstream.runtime.spec import CurveKeys, check_listen
+
+if TYPE_CHECKING:
+    from semstream.runtime import Run
+
+FRESH_S = 0.08
+MAX_REQUEST_BYTES = 2**16
+LOG = logging.getLogger("semstream")
+
+
+class MonitorService(threading.Thread):
+    """Serves the snapshots of a run at an endpoint.
+
+    Parameters
+    ----------
+    run
+        A run that was started.
+    endpoint
+        ``tcp://HOST:PORT``, ``tcp://127.0.0.1:*`` for a free port, or ``ipc://PATH``.
+    control
+        Whether viewers that know `token` may change live settings and pause.
+    curve
+        CURVE keys; needed where the endpoint is not on loopback.
+
+    Raises
+    ------
+    FlowgraphError
+        If the endpoint is in use, malformed, or open to others without keys.
+
+    Attributes
+    ----------
+    endpoint : str
+        Where it listens.
+    token : str
+        What a viewer must say to change anything; empty without control.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        endpoint: str = "tcp://127.0.0.1:*",
+        control: bool = False,
+        curve: CurveKeys | None = None,
+        token: str = "",
+    ) -> None:
+        super().__init__(name="semstream monitor", daemon=True)
+        if not endpoint.startswith(("tcp://127.0.0.1:", "tcp://localhost:", "ipc://")):
+            check_listen("monitor", "endpoint", endpoint, curve)
+        self.watch = Watch(run, control)
+        self.token = (token or secrets.token_urlsafe(12)) if control else ""
+        self.refused = 0
+        self._context: zmq.Context[Any] = zmq.Context()
+        self._socket = open_socket(self._context, zmq.ROUTER, MAX_REQUEST_BYTES, False)
+        self._socket.linger = 200
+        self._authenticator = secure_server(self._socket, self._context, curve) if curve is not None else None
+        try:
+            self._socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            self._release()
+            raise FlowgraphError(
+                f"monitor endpoint {endpoint}: cannot listen there ({error}); name another port, or * for a free one"
+            ) from None
+        self.endpoint = self._socket.get_string(zmq.LAST_ENDPOINT)
+        self._leave = threading.Event()
+        self._packed: tuple[float, bytes] = (-1.0, b"")
+        logging.getLogger("semstream").addHandler(self.watch.events)
+
+    def __enter__(self) -> MonitorService:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self, linger: float = 0.0) -> None:
+        """Stop answering, after `linger` seconds in which viewers can still see the end of the run."""
+        self._leave.wait(linger)
+        self._leave.set()
+        if self.is_alive():
+            self.join(5)
+
+    def run(self) -> None:
+        """Answer until `stop`."""
+        try:
+            while not self._leave.is_set():
+                if self._socket.poll(50):
+                    self._answer()
+        finally:
+            logging.getLogger("semstream").removeHandler(self.watch.events)
+            self._release()
+
+    def _release(self) -> None:
+        if self._authenticator is not None:
+            self._authenticator.stop()
+        self._socket.close()
+        self._context.term()
+
+    def _answer(self) -> None:
+        parts = self._socket.recv_multipart()
+        try:
+            request = wire.unpack(parts[-1], MAX_REQUEST_BYTES)
+            if len(parts) != 2 or not isinstance(request, dict):
+                raise WireError("not a request")
+            reply = self._reply(request)
+        except (WireError, ValueError, TypeError, KeyError):
+            self.refused += 1
+            reply = wire.pack({"error": "not a request that this monitor knows"})
+        try:
+            # Never waits: a viewer that does not take its answers loses them.
+            self._socket.send_multipart([parts[0], reply], zmq.NOBLOCK)
+        except zmq.ZMQError:
+            self.refused += 1
+
+    def _reply(self, request: dict[str, Any]) -> bytes:
+        op, number = request.get("op"), request.get("id", 0)
+        if op == "snapshot":
+            return self._snapshot()
+        if op in ("set", "pause"):
+            return wire.pack({"error": self._change(str(op), request), "id": number})
+        raise WireError("unknown op")
+
+    def _snapshot(self) -> bytes:
+        now = time.monotonic()
+        if now - self._packed[0] > FRESH_S:  # any number of viewers cost one snapshot
+            self._packed = now, wire.pack(self.watch.snapshot())
+        return self._packed[1]
+
+    def _change(self, op: str, request: dict[str, Any]) -> str:
+        if not self.token:
+            return "this monitor is read-only; start the flowgraph with --control"
+        if not hmac.compare_digest(str(request.get("token", "")).encode(), self.token.encode()):
+            self.refused += 1
+            return "wrong token; the flowgraph printed the right one when it started"
+        run, events = self.watch.run, self.watch.events
+        if op == "pause":
+            run.hold(bool(request["value"]))
+            events.note("info", "paused" if request["value"] else "goes on")
+            return ""
+        block, values = str(request["block"]), dict(request["values"])
+        try:
+            run.set(block, timeout=2.0, **values)
+        except SettingsError as error:
+            events.note("warning", str(error))
+            return str(error)
+        events.note("info", f"{block}: " + ", ".join(f"{k} = {v}" for k, v in values.items()))
+        return ""
