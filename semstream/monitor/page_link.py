@@ -19,7 +19,7 @@ ERROR_GAIN = 4
 
 def branches(snapshot: dict[str, Any]) -> list[str]:
     """Branches of the link, by what shows their pictures, in the order of the flowgraph."""
-    return [_branch(name) for name in snapshot["blocks"] if "picture" in snapshot["shown"].get(name, ())]
+    return [_branch(name) for name, block in snapshot["blocks"].items() if block["class"] == "PictureProbe"]
 
 
 def _branch(view: str) -> str:
@@ -27,9 +27,12 @@ def _branch(view: str) -> str:
 
 
 def newest_shown(snapshot: dict[str, Any], name: str, index: int = 0) -> tuple[str, dict[str, Any]] | None:
-    """The block that shows `name`, and the value: of branch `index`, as far as there is one for each branch."""
-    found = [(b, snapshot["shown"][b][name]) for b in snapshot["blocks"] if name in snapshot["shown"].get(b, ())]
-    return found[min(index, len(found) - 1)] if found else None
+    """The probe that shows `name`, and the value: of branch `index`, as far as there is one for each branch."""
+    kind = {"picture": "PictureProbe", "channel": "Probe"}[name]
+    probes = [block for block, facts in snapshot["blocks"].items() if facts["class"] == kind]
+    block = probes[min(index, len(probes) - 1)] if probes else ""
+    shown = snapshot["shown"].get(block, {})
+    return (block, shown[name]) if name in shown else None
 
 
 class PicturesPanel:
@@ -46,7 +49,8 @@ class PicturesPanel:
         """Show a snapshot: the pictures of branch `index`."""
         found = newest_shown(snapshot, "picture", index)
         if found is None:
-            self.div.text = "<h2>Pictures</h2><span class=dim>no picture probe in this flowgraph</span>"
+            why = "nothing yet" if branches(snapshot) else "no picture probe in this flowgraph"
+            self.div.text = f"<h2>Pictures</h2><span class=dim>{why}</span>"
             return
         block, value = found
         if self._seen == (snapshot["run_id"], block, value["seq"]):
@@ -128,7 +132,7 @@ class FlowPlot:
     def __init__(self) -> None:
         from bokeh.models.sources import ColumnDataSource
 
-        self.plot = style.figure("Flowgraph", height=340)
+        self.plot = style.figure("Flowgraph", 880, height=340)
         self.plot.axis.visible = False
         self.plot.grid.visible = False
         self._edges = ColumnDataSource({"xs": [], "ys": [], "colour": [], "width": []})

@@ -23,7 +23,7 @@ def panel_css(columns: int) -> str:
     """Stylesheet of a panel that takes so many of the grid's twelve columns."""
     return f"""
 :host {{ grid-column: span {columns}; background: {PANEL}; border: 1px solid {LINE}; border-radius: 8px;
-  padding: 10px; min-width: 0; box-sizing: border-box; }}
+  padding: 10px; min-width: 0; box-sizing: border-box; overflow-x: auto; }}
 @media (max-width: 900px) {{ :host {{ grid-column: auto; }} }}
 """
 
@@ -58,8 +58,8 @@ input, select {{ background: {GROUND} !important; color: {TEXT} !important; bord
 """
 
 
-def figure(title: str, **options: Any) -> Any:
-    """An empty plot in the page's look."""
+def figure(title: str, least_width: int = 0, **options: Any) -> Any:
+    """An empty plot in the page's look; a narrower panel scrolls."""
     from bokeh.models.css import InlineStyleSheet
     from bokeh.plotting import figure as new
 
@@ -67,7 +67,8 @@ def figure(title: str, **options: Any) -> Any:
         "height": 260, "sizing_mode": "stretch_width", "toolbar_location": None, "background_fill_color": PANEL,
         "border_fill_color": PANEL, "outline_line_color": None, "min_border_right": 16, "tools": "",
     }  # fmt: skip
-    plot: Any = new(title=title, stylesheets=[InlineStyleSheet(css=":host { min-width: 0; }")], **(settings | options))
+    sheet = InlineStyleSheet(css=f":host {{ min-width: {least_width}px; }}")
+    plot: Any = new(title=title, stylesheets=[sheet], **(settings | options))
     plot.title.text_color, plot.title.text_font_size, plot.title.text_font_style = DIM, "12px", "normal"
     for axis in plot.axis:
         axis.axis_line_color = axis.major_tick_line_color = LINE
