@@ -4,8 +4,8 @@
     python tools/bench.py --only hop,pack
     python tools/bench.py --quick            # a smoke test; its numbers are rough
 
-Leaves bench.json and bench.md in --out. Parts: hop, age, chain, pack, codec, link, overhead (`tools/bench_parts`). Each
-measures in fresh processes with one OpenMP thread. Peers: raw pyzmq, numpy.packbits, and ezmsg where it is installed.
+Leaves bench.json and bench.md in --out. Parts: hop, age, chain, pack, codec, link, overhead, monitor
+(`tools/bench_parts`). Each measures in fresh processes with one OpenMP thread. Peers: raw pyzmq, numpy.packbits, and ezmsg where it is installed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tools.bench_parts import facts
 from tools.bench_parts.report import Result, Table, goals_table
 from tools.bench_parts.workers import WorkerError
 
-PARTS = ("hop", "age", "chain", "pack", "codec", "link", "overhead")
+PARTS = ("hop", "age", "chain", "pack", "codec", "link", "overhead", "monitor")
 
 
 def arguments() -> argparse.Namespace:
