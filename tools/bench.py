@@ -4,8 +4,9 @@
     python tools/bench.py --only hop,pack
     python tools/bench.py --quick            # a smoke test; its numbers are rough
 
-Leaves bench.json and bench.md in --out. Parts: hop, age, chain, pack, codec, link, overhead, monitor
-(`tools/bench_parts`). Each measures in fresh processes with one OpenMP thread. Peers: raw pyzmq, numpy.packbits, and ezmsg where it is installed.
+Leaves bench.json and bench.md in --out. Parts: hop, age, chain, pack, codec, link, overhead, monitor (see
+`tools/bench_parts`). Each measures in fresh processes with one OpenMP thread, codec with two. Peers: raw pyzmq,
+numpy.packbits, plain timm, and ezmsg where it is installed.
 """
 
 from __future__ import annotations
