@@ -15,6 +15,7 @@ from blocks.metric_sink import MetricSink
 from blocks.non_uniform_quantizer import NonUniformQuantizer
 from blocks.power_normalizer import PowerNormalizer
 from blocks.probe import PictureProbe, Probe
+from blocks.recorder import Recorder, Replay
 from blocks.snr_sweep import SnrSweep
 from blocks.swin_decoder import SwinDecoder
 from blocks.swin_encoder import SwinEncoder
@@ -33,6 +34,8 @@ __all__ = [
     "PictureProbe",
     "PowerNormalizer",
     "Probe",
+    "Recorder",
+    "Replay",
     "SnrSweep",
     "SwinDecoder",
     "SwinEncoder",

@@ -1,0 +1,163 @@
+"""Recorder and Replay: the frames of an edge into a file, and back."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from semstream.runtime import (
+    ANY,
+    Block,
+    BlockError,
+    BoundPort,
+    Flowgraph,
+    FlowgraphError,
+    Frame,
+    In,
+    Out,
+    PortType,
+    setting,
+)
+from semstream.runtime.recording import RecordingError, RecordingReader, RecordingWriter
+
+
+class Recorder(Block):
+    """Write every frame to a file (`semstream.runtime.recording`).
+
+    Input
+    -----
+    recorded : anything. Connect it beside the edge's receiver; over an edge of policy ``block`` nothing is lost.
+
+    Records
+    -------
+    One at the end: path, frames, bytes.
+    """
+
+    recorded = In(ANY)
+
+    class Settings(Block.Settings):
+        path: str = setting(description="file to write")
+        overwrite: bool = setting(False, description="write over a file that exists")
+        type: str = setting("", description="what is recorded, as JSON of PortType.describe(); `record` fills it in")
+
+    def start(self) -> None:
+        facts = {"flowgraph": self.graph, "seed": self.seed}
+        try:
+            kind = PortType.from_description(json.loads(self.settings.type)) if self.settings.type else ANY
+            self._writer = RecordingWriter(Path(self.settings.path), kind, facts, self.settings.overwrite)
+        except (RecordingError, ValueError) as error:
+            raise BlockError(f"block {self.name!r}, setting 'path': {error}") from None
+
+    def process(self, frame: Frame) -> None:
+        try:
+            self._writer.add(frame)
+        except RecordingError as error:
+            raise BlockError(f"block {self.name!r}: {error}") from None
+
+    def stop(self) -> None:
+        if self._writer.closed:
+            return
+        try:
+            self._writer.close()
+        except RecordingError as error:
+            raise BlockError(f"block {self.name!r}: {error}") from None
+        size = Path(self.settings.path).stat().st_size
+        self.publish({"path": self.settings.path, "frames": self._writer.count, "bytes": size})
+
+
+class Replay(Block):
+    """Give the frames of a recording, in place of the block whose output was recorded.
+
+    Output
+    ------
+    out : what was recorded. Frames keep their numbers and tags, so that noise drawn by number comes out the same;
+    numbers that the recording lacks are skipped and counted as ``not recorded``.
+
+    Usage
+    -----
+    ``Replay(path="symbols.rec")`` gives them as fast as they are taken, ``pace="recorded"`` as they came.
+    """
+
+    out = Out(ANY)
+
+    class Settings(Block.Settings):
+        path: str = setting(description="file that a Recorder has written")
+        pace: Literal["fast", "recorded"] = setting("fast", description="as fast as taken, or as it was recorded")
+        speed: float = setting(1.0, gt=0, description="factor on the recorded pace")
+        keep_times: bool = setting(False, description="keep the time of each frame's making, else it is made now")
+
+    def __init__(self, *, name: str | None = None, **settings: Any) -> None:
+        super().__init__(name=name, **settings)
+        with self._open() as reader:
+            found = reader.port_type
+        if not found.is_any:
+            out = Out(found)
+            out.name = "out"
+            self.outputs = {"out": out}  # type: ignore[misc]  # this file's own type, checked as edges are connected
+
+    def frames(self) -> Iterator[Frame]:
+        with self._open() as reader:
+            if reader.lost_bytes:
+                self.log.warning(
+                    "%s was cut short: %d whole frames, %d bytes lost", reader.path, len(reader), reader.lost_bytes
+                )
+            expected: dict[str, int] = {}
+            begin = time.monotonic_ns()
+            for number in range(len(reader)):
+                try:
+                    at_ns, frame = reader.read(number)
+                except RecordingError as error:
+                    self.log.warning("%s; left out", error)
+                    continue
+                if self.settings.pace == "recorded":
+                    wait = begin + at_ns / self.settings.speed - time.monotonic_ns()
+                    if wait > 0 and not self.pause(wait / 1e9):
+                        return
+                seq = expected.get(frame.stream, 0)
+                if frame.stream == "main":
+                    for _ in range(seq, frame.seq):
+                        self.skip("not recorded")
+                expected[frame.stream] = max(seq, frame.seq) + 1
+                t0_ns = frame.t0_ns if self.settings.keep_times else 0
+                yield Frame(frame.arrays, frame.seq, frame.stream, t0_ns, frame.tags)
+
+    def _open(self) -> RecordingReader:
+        try:
+            return RecordingReader(Path(self.settings.path))
+        except RecordingError as error:
+            raise BlockError(f"block {self.name!r}, setting 'path': {error}") from None
+
+
+def record(graph: Flowgraph, edge: str, path: str, overwrite: bool = False) -> Recorder:
+    """Put a recorder on an edge of a wired flowgraph.
+
+    Parameters
+    ----------
+    edge
+        ``a.out -> b.in``, or the sending port alone, ``a.out`` or ``a``.
+    path
+        File to write.
+
+    Raises
+    ------
+    FlowgraphError
+        If there is no such edge; the message lists those that there are.
+    """
+    port = _sender(graph, edge)
+    kind = json.dumps(graph.type_of(port).describe())
+    recorder = Recorder(path=path, overwrite=overwrite, type=kind)
+    graph.connect(port, recorder, depth=16)
+    return recorder
+
+
+def _sender(graph: Flowgraph, edge: str) -> BoundPort:
+    first = edge.partition("->")[0].strip()
+    for name, block in graph.blocks.items():
+        for port in block.outputs:
+            if first == f"{name}.{port}" or (first == name and len(block.outputs) == 1):
+                return block.port(port)
+    known = ", ".join(f"{name}.{port}" for name, block in graph.blocks.items() for port in block.outputs)
+    raise FlowgraphError(f"flowgraph {graph.name!r}: no edge {edge!r}; ports that give something: {known}")
