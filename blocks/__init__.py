@@ -6,6 +6,7 @@ ImageSource ─ SnrSweep ─ SwinEncoder ─ ContributionClassifier ─ NonUnifo
 MetricSink ─────────────── SwinDecoder ──────────────────── Dequantizer ──────────────────────────────┘
 """
 
+from blocks.bandwidth import BandwidthSchedule, KeepLast
 from blocks.contribution_classifier import ContributionClassifier
 from blocks.dequantizer import Dequantizer
 from blocks.fading_channel import FadingChannel
@@ -15,7 +16,9 @@ from blocks.metric_sink import MetricSink
 from blocks.non_uniform_quantizer import NonUniformQuantizer
 from blocks.power_normalizer import PowerNormalizer
 from blocks.probe import PictureProbe, Probe
+from blocks.rate_controller import RateController
 from blocks.recorder import Recorder, Replay
+from blocks.snr_estimator import SnrEstimator
 from blocks.snr_sweep import SnrSweep
 from blocks.swin_decoder import SwinDecoder
 from blocks.swin_encoder import SwinEncoder
@@ -24,18 +27,22 @@ from blocks.uniform_quantizer import UniformQuantizer
 from blocks.unquantized import Unquantized
 
 __all__ = [
+    "BandwidthSchedule",
     "ContributionClassifier",
     "Dequantizer",
     "FadingChannel",
     "ImageSink",
     "ImageSource",
+    "KeepLast",
     "MetricSink",
     "NonUniformQuantizer",
     "PictureProbe",
     "PowerNormalizer",
     "Probe",
+    "RateController",
     "Recorder",
     "Replay",
+    "SnrEstimator",
     "SnrSweep",
     "SwinDecoder",
     "SwinEncoder",

