@@ -161,3 +161,52 @@ def _sender(graph: Flowgraph, edge: str) -> BoundPort:
                 return block.port(port)
     known = ", ".join(f"{name}.{port}" for name, block in graph.blocks.items() for port in block.outputs)
     raise FlowgraphError(f"flowgraph {graph.name!r}: no edge {edge!r}; ports that give something: {known}")
+
+
+def replayed(graph: Flowgraph, edge: str, path: str, pace: str = "fast", speed: float = 1.0) -> Flowgraph:
+    """The flowgraph with a recording in place of what gives an edge, and without the blocks that fed only that.
+
+    Parameters
+    ----------
+    edge, path
+        As for `record`.
+    pace, speed
+        Settings of `Replay`.
+
+    Raises
+    ------
+    FlowgraphError
+        If there is no such edge, or what was recorded does not fit there.
+    """
+    port = _sender(graph, edge)
+    replay = Replay(path=path, pace=pace, speed=speed)
+
+    def from_port(sender: BoundPort | None) -> bool:
+        return sender is not None and sender.block is port.block and sender.name == port.name
+
+    def gone(name: str, seen: frozenset[str]) -> bool:
+        """Whether all that a block gives goes to the recorded port, or to blocks that are gone."""
+        given = [e for e in graph.edges if e.sender is not None and e.sender.block.name == name]
+        return bool(given) and all(
+            from_port(e.sender) or (e.receiver is not None and e.receiver.block.name in seen) for e in given
+        )
+
+    left_out: frozenset[str] = frozenset()
+    while more := frozenset(name for name in graph.blocks if gone(name, left_out)) - left_out:
+        left_out |= more
+    new = Flowgraph(graph.name, graph.seed)
+    for name, block in graph.blocks.items():
+        if name not in left_out:
+            new.add(block, graph.replicas[name], graph.processes[name])
+    for e in graph.edges:
+        sender = replay.port("out") if from_port(e.sender) else e.sender
+        ends = {end.block.name for end in (sender, e.receiver) if end is not None}
+        if ends & left_out:
+            continue
+        if sender is not None and e.receiver is not None:
+            new.connect(sender, e.receiver, policy=e.policy, credit=e.credit, depth=e.depth)
+        elif sender is not None:
+            new.listen(sender, e.endpoint, policy=e.policy, depth=e.depth, curve=e.curve)
+        elif e.receiver is not None:
+            new.dial(e.endpoint, e.receiver, credit=e.credit, curve=e.curve, connect_timeout=e.connect_timeout_s)
+    return new

@@ -53,12 +53,13 @@ def weights() -> None:
 
 @app.command()
 def blocks(
-    name: Annotated[str, typer.Argument(help="a block, to see its ports and settings", autocompletion=complete_block)] = "",
+    name: Annotated[
+        str, typer.Argument(help="a block, to see its ports and settings", autocompletion=complete_block)
+    ] = "",
 ) -> None:
     """List the blocks, or describe one: ports, settings with type, unit, default, allowed range, live or not."""
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     console = Console()
     classes = _classes()

@@ -42,7 +42,16 @@ A first flowgraph::
 """
 
 from .block import Block
-from .errors import BlockError, FlowgraphError, PortError, SemstreamError, SettingsError, SkipFrame, WireError
+from .errors import (
+    BlockError,
+    FlowgraphError,
+    FlowgraphFileError,
+    PortError,
+    SemstreamError,
+    SettingsError,
+    SkipFrame,
+    WireError,
+)
 from .frame import Frame
 from .graph import Flowgraph
 from .port import ANY, ArraySpec, BoundPort, In, Out, PortType
@@ -59,6 +68,7 @@ __all__ = [
     "CurveKeys",
     "Flowgraph",
     "FlowgraphError",
+    "FlowgraphFileError",
     "Frame",
     "In",
     "Out",

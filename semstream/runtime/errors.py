@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .run import Run
+    from .yaml_text import Finding
 
 
 class SemstreamError(Exception):
@@ -74,3 +76,21 @@ class FlowgraphError(SemstreamError):
         self.block = block
         self.traceback_text = traceback_text
         self.run = run
+
+
+class FlowgraphFileError(FlowgraphError):
+    """A flowgraph file cannot be read.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    findings : tuple of Finding
+        All that is wrong with it, by line.
+    """
+
+    def __init__(self, path: str, findings: Sequence[Finding]) -> None:
+        self.path, self.findings = path, tuple(findings)
+        super().__init__(
+            "\n".join(f"{path}:{f.line}: {f.message}" if f.line else f"{path}: {f.message}" for f in findings)
+        )

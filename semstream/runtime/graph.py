@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import TypeVar
 
 from . import guard
@@ -49,6 +50,8 @@ class Flowgraph:
         Name of the graph, in logs and reports.
     seed
         Seed of every random number in it; blocks see it as ``self.seed``.
+    engine
+        Engine of its runs unless they ask for another.
 
     Examples
     --------
@@ -56,9 +59,10 @@ class Flowgraph:
     >>> fg.connect(Counter(count=10), Collector())   # doctest: +SKIP
     """
 
-    def __init__(self, name: str = "flowgraph", seed: int = 0) -> None:
+    def __init__(self, name: str = "flowgraph", seed: int = 0, engine: str = "threads") -> None:
         self.name = name
         self.seed = seed
+        self.engine = engine
         self.blocks: dict[str, Block] = {}
         self.replicas: dict[str, int] = {}
         self.processes: dict[str, str] = {}
@@ -192,16 +196,18 @@ class Flowgraph:
         """
         if not self.blocks:
             raise FlowgraphError(f"flowgraph {self.name!r} has no blocks")
-        taken = {(e.receiver.block.name, e.receiver.name) for e in self.edges if e.receiver}
-        for block in self.blocks.values():
-            for name in block.inputs:
-                if (block.name, name) not in taken:
-                    raise FlowgraphError(
-                        f"block {block.name!r}, port {name!r} ({block.inputs[name].type.name}) is not connected; "
-                        f"connect(..., {block.name}.{name}) or dial() it",
-                        block.name,
-                    )
+        for port in self.unconnected():
+            raise FlowgraphError(
+                f"{port} ({port.port.type.name}) is not connected; connect(..., {port.block.name}.{port.name}) or "
+                "dial() it",
+                port.block.name,
+            )
         self._check_types()
+
+    def unconnected(self) -> list[BoundPort]:
+        """Input ports without an edge."""
+        taken = {(e.receiver.block.name, e.receiver.name) for e in self.edges if e.receiver}
+        return [b.port(name) for b in self.blocks.values() for name in b.inputs if (b.name, name) not in taken]
 
     def type_of(self, port: BoundPort) -> PortType:
         """What a port carries; for an output that is like an input, what is connected there."""
@@ -219,7 +225,7 @@ class Flowgraph:
             port = source
         return port.port.type
 
-    def start(self, engine: str = "threads", on_record: OnRecord | None = None) -> Run:
+    def start(self, engine: str | None = None, on_record: OnRecord | None = None) -> Run:
         """Start and return at once; `Run.wait` waits for the end.
 
         Raises
@@ -231,9 +237,9 @@ class Flowgraph:
 
         guard.refuse_in_child()
         self.validate()
-        return Run(self, make_engine(engine, self), on_record)
+        return Run(self, make_engine(engine or self.engine, self), on_record)
 
-    def run(self, engine: str = "threads", on_record: OnRecord | None = None, timeout: float | None = None) -> Run:
+    def run(self, engine: str | None = None, on_record: OnRecord | None = None, timeout: float | None = None) -> Run:
         """Start, wait for the end and return the finished run.
 
         Ctrl-C and SIGTERM stop the run within two seconds; then ``run.interrupted`` is True and ``run.exit_code`` is
@@ -250,6 +256,35 @@ class Flowgraph:
             signals.attach(run)
             run.wait(timeout)
         return run
+
+    def save(self, path: str | Path) -> None:
+        """Write the graph as YAML: what `load` and ``semstream run`` make the same graph of.
+
+        Settings that were not given are left out. CURVE keys go into files beside it that only their owner can read.
+
+        Raises
+        ------
+        FlowgraphError
+            If a block's class cannot be found from a file.
+        OSError
+            If the file cannot be written.
+        """
+        from .file import save
+
+        save(self, Path(path))
+
+    @staticmethod
+    def load(path: str | Path) -> Flowgraph:
+        """Read a graph that `save`, or a person, wrote as YAML.
+
+        Raises
+        ------
+        FlowgraphFileError
+            If the file cannot be read or anything in it is wrong; one line a finding, ``file:line: message``.
+        """
+        from .file import load
+
+        return load(Path(path))
 
     def _port(self, end: Endpoint, is_input: bool) -> BoundPort:
         direction = "input" if is_input else "output"

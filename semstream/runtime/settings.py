@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -83,32 +85,86 @@ def changed(current: Settings, changes: dict[str, Any], block: str) -> Settings:
     return validated(type(current), {**{n: getattr(current, n) for n in fields}, **changes}, block)
 
 
-def _words(cls: type[Settings], error: ValidationError) -> str:
-    lines = []
+def from_plain(cls: type[Settings], values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Settings that come from a file, which knows types: text is no number there, and true is not 1.
+
+    Returns
+    -------
+    dict, dict
+        The values, ``inf`` and ``nan`` as floats where text is not taken; and what is wrong, in words, by setting.
+    """
+    wrong: dict[str, str] = {}
+    for _ in range(2):
+        try:
+            cls.model_validate_json(json.dumps(values), strict=True)
+            return values, {}
+        except ValidationError as error:
+            wrong = problems(cls, error)
+            values = {name: _infinite(value) if name in wrong else value for name, value in values.items()}
+    return values, wrong
+
+
+def _infinite(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_infinite(item) for item in value]
+    known = isinstance(value, str) and value.lower().lstrip("+-") in ("inf", "nan")
+    return float(value) if known else value
+
+
+def problems(cls: type[Settings], error: ValidationError) -> dict[str, str]:
+    """What is wrong with each setting, in words; under "" what is wrong with all of them together."""
+    lines: dict[str, str] = {}
     for item in error.errors():
         name = str(item["loc"][0]) if item["loc"] else ""
         field = cls.model_fields.get(name)
+        if name in lines:
+            continue  # a union fails once for each of its members
         if item["type"] == "extra_forbidden" or (field is None and name):
-            lines.append(f"no setting {name!r}; there are: {', '.join(cls.model_fields) or 'none'}")
+            lines[name] = f"no setting {name!r}; there are: {', '.join(cls.model_fields) or 'none'}"
         elif field is None:
-            lines.append(str(item["msg"]))
+            lines[name] = str(item["msg"])
         elif item["type"] == "missing":
-            lines.append(f"setting {name!r} is required: {field.description or ''}".rstrip(": "))
+            lines[name] = f"setting {name!r} is required: {field.description or ''}".rstrip(": ")
         else:
             unit = f" {unit_of(field)}" if unit_of(field) else ""
-            lines.append(f"setting {name!r}: expected {_expected(field)}{unit}, got {item['input']!r} ({item['msg']})")
-    return "; ".join(lines)
+            got = item["input"]
+            lines[name] = f"setting {name!r}: expected {expected(field)}{unit}, got {got!r} ({item['msg']})"
+    return lines
 
 
-def _expected(field: FieldInfo) -> str:
+def _words(cls: type[Settings], error: ValidationError) -> str:
+    return "; ".join(problems(cls, error).values())
+
+
+def expected(field: FieldInfo) -> str:
+    """Type and allowed range of a setting: ``float >= 0 and <= 12``."""
+    return " ".join([kind_of(field), range_of(field)]).strip()
+
+
+def range_of(field: FieldInfo) -> str:
+    """Allowed range of a setting, ``>= 0 and <= 12``; empty if its type says it all."""
     signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "min_length": "length >=", "max_length": "length <="}
+    signs |= {"multiple_of": "a multiple of", "pattern": "matching"}
     limits = [
         f"{sign} {getattr(limit, name)}"
         for limit in field.metadata
         for name, sign in signs.items()
         if getattr(limit, name, None) is not None
     ]
-    kind = getattr(field.annotation, "__name__", None)
-    if kind is None or kind in ("Literal", "Optional", "Union", "UnionType"):
-        kind = str(field.annotation).replace("typing.", "")
-    return " ".join([kind, " and ".join(limits)]).strip()
+    return " and ".join(limits)
+
+
+def kind_of(field: FieldInfo) -> str:
+    """Type of a setting in words: ``float``, ``'symbol' | 'frame' | int``."""
+    return _kind(field.annotation)
+
+
+def _kind(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return " | ".join(map(repr, get_args(annotation)))
+    if get_origin(annotation) in (Union, UnionType):
+        return " | ".join(map(_kind, get_args(annotation)))
+    if annotation is type(None):
+        return "None"
+    name = getattr(annotation, "__name__", None)
+    return str(name) if name and not get_args(annotation) else str(annotation).replace("typing.", "")

@@ -1,0 +1,106 @@
+"""``semstream validate``, ``graph`` and ``schema``: a flowgraph file checked and drawn, and its form."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from semstream.commands import fail
+from semstream.commands.opening import open_flowgraph
+
+if TYPE_CHECKING:
+    from semstream.runtime import Flowgraph
+
+app = typer.Typer(rich_markup_mode=None)
+Form = StrEnum("Form", ["mermaid", "dot", "png", "yaml"])
+SUFFIXES = {".mmd": Form.mermaid, ".md": Form.mermaid, ".dot": Form.dot, ".gv": Form.dot, ".png": Form.png}
+SUFFIXES |= {".yaml": Form.yaml, ".yml": Form.yaml}
+File = Annotated[Path, typer.Argument(help="FILE.yaml, or FILE.py that defines flowgraph()", metavar="FILE")]
+
+
+@app.command()
+def validate(
+    files: Annotated[
+        list[Path], typer.Argument(help="FILE.yaml, or FILE.py that defines flowgraph()", metavar="FILE…")
+    ],
+) -> None:
+    """Check flowgraphs: everything that is wrong with them at once, a line each, FILE:LINE: what; exit code 2 then."""
+    from semstream.runtime import FlowgraphFileError
+
+    wrong = False
+    for file in files:
+        try:
+            graph = open_flowgraph(file)
+        except FlowgraphFileError as error:
+            typer.echo(str(error), err=True)
+            wrong = True
+        else:
+            typer.echo(f"{file}: {graph.name}, {len(graph.blocks)} blocks and {len(graph.edges)} edges")
+    if wrong:
+        raise typer.Exit(2)
+
+
+@app.command()
+def graph(
+    file: File,
+    form: Annotated[Form | None, typer.Option("--format", help="without it: as --out ends, else mermaid")] = None,
+    out: Annotated[Path | None, typer.Option(help="file to write to; without it: standard output")] = None,
+) -> None:
+    """Draw a flowgraph: as Mermaid, as DOT, as a picture (PNG); or write it as YAML."""
+    form = form or SUFFIXES.get(out.suffix.lower() if out else "", Form.mermaid)
+    flowgraph = _opened(file)
+    if form is Form.png and out is None and sys.stdout.isatty():
+        fail("a PNG is no text; give --out FILE.png")
+    try:
+        if out is not None:
+            out.parent.mkdir(parents=True, exist_ok=True)
+        if form is Form.yaml and out is not None:
+            flowgraph.save(out)
+        elif out is not None:
+            out.write_bytes(_drawn(flowgraph, form, file))
+        else:
+            sys.stdout.buffer.write(_drawn(flowgraph, form, file))
+    except OSError as error:
+        fail(f"{out}: cannot be written: {error.strerror or error}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of flowgraph files, by which editors complete and check them."""
+    from semstream.runtime.classes import library
+    from semstream.runtime.json_schema import as_text
+
+    sys.stdout.write(as_text(library()))
+
+
+def _opened(file: Path) -> Flowgraph:
+    from semstream.runtime import FlowgraphFileError
+
+    try:
+        return open_flowgraph(file)
+    except FlowgraphFileError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+
+
+def _drawn(flowgraph: Flowgraph, form: Form, file: Path) -> bytes:
+    from semstream.runtime import SemstreamError
+    from semstream.runtime.drawing import dot, mermaid
+
+    if form is Form.png:
+        from semstream.commands.picture import png
+
+        return png(flowgraph)
+    if form is Form.yaml:
+        from semstream.runtime.file import to_plain
+        from semstream.runtime.yaml_text import dump
+
+        try:
+            return dump(to_plain(flowgraph, file.with_suffix(".yaml"), {})).encode()
+        except SemstreamError as error:
+            fail(error)
+    return (dot if form is Form.dot else mermaid)(flowgraph).encode()

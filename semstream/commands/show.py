@@ -1,0 +1,137 @@
+"""A run in a terminal: progress or the whole flowgraph while it lasts, its results afterwards."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from semstream.monitor.options import watched
+from semstream.monitor.snapshot import Watch
+from semstream.monitor.top import render
+from semstream.runtime import Flowgraph, FlowgraphError, Run
+from semstream.runtime.signals import StopSignals
+
+console = Console(stderr=not sys.stdout.isatty())
+
+Monitor = Annotated[str, typer.Option(help="serve the live page on this port of loopback, or on a free one: auto")]
+Control = Annotated[bool, typer.Option("--control", help="let the page change settings; prints a token")]
+Prometheus = Annotated[int, typer.Option(help="serve all counters on this port of loopback; 0: not", min=0, max=65535)]
+
+
+def run_with_progress(
+    graph: Flowgraph,
+    engine: str | None,
+    total: int,
+    monitor: str = "",
+    control: bool = False,
+    prometheus: int = 0,
+) -> Run:
+    """Run a flowgraph, watched as asked for.
+
+    In a terminal the whole run is shown (`semstream.monitor.top`), elsewhere a bar with the latest quality of each
+    branch. A failure is shown in one message; what had arrived is in the returned run.
+
+    Parameters
+    ----------
+    engine
+        Its name; None: the graph's own.
+    total
+        Records that are to come; 0 if that is not known.
+    monitor, control, prometheus
+        The options of the same names.
+
+    Raises
+    ------
+    FlowgraphError
+        If the run could not be started.
+    typer.BadParameter
+        If the options do not fit.
+    """
+    if monitor and monitor != "auto" and not (monitor.isdigit() and 0 < int(monitor) < 65536):
+        raise typer.BadParameter(f"--monitor: expected a port or auto, got {monitor!r}")
+    if control and not monitor:
+        raise typer.BadParameter("--control needs --monitor, whose page it lets change settings")
+    if monitor:
+        from blocks.probe import add_probes
+
+        add_probes(graph)
+    logging.basicConfig(
+        level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=console, show_path=False)]
+    )
+    latest: dict[str, str] = {}
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    progress = Progress(*columns, console=console)
+    with ExitStack() as shown:
+        if not console.is_terminal:
+            shown.enter_context(progress)
+        task = progress.add_task("starting", total=total or None)
+
+        def on_record(block: str, record: dict[str, Any]) -> None:
+            if not is_quality(record):
+                return
+            latest[record["branch"]] = f"{record['branch']} {record['psnr_db']:.1f} dB"
+            at = f"SNR {record['snr_db']:g} dB: " if isinstance(record["snr_db"], float) else ""
+            progress.update(task, advance=1, description=at + ", ".join(latest.values()))
+
+        try:
+            with StopSignals() as signals:
+                run = graph.start(engine, on_record)
+                signals.attach(run)
+                with watched(run, monitor, control, prometheus, console):
+                    if console.is_terminal:
+                        watch = Watch(run)
+                        shown.enter_context(
+                            Live(
+                                get_renderable=lambda: Group(render(watch.snapshot()), progress.get_renderable()),
+                                console=console,
+                                refresh_per_second=4,
+                            )
+                        )
+                    return run.wait()
+        except FlowgraphError as error:
+            if error.run is None:
+                raise
+            console.print(f"[red]failed:[/] {error}", highlight=False, soft_wrap=True)
+            return error.run
+
+
+def is_quality(record: Mapping[str, Any]) -> bool:
+    """Whether a record is one of `blocks.MetricSink`."""
+    return {"branch", "seq", "psnr_db", "snr_db", "height", "width"} <= set(record)
+
+
+def finish(run: Run, records: Iterable[dict[str, Any]], out: Path | None, title: str, lines: Sequence[str]) -> None:
+    """Print the table of a run's qualities, leave records and figures in `out`, exit as the run has ended."""
+    from semstream.metrics.results import results
+
+    rows = list(records)
+    if not rows and run.failure is not None:
+        raise typer.Exit(run.exit_code)
+    text = results(rows, title, lines, out)
+    print(text or run.summary())
+    counters = run.counters()
+    drops = sum(sum(edge["drops"].values()) for edge in counters["edges"].values())
+    skips = {f"{name}: {reason}": n for name, b in counters["blocks"].items() for reason, n in b["skips"].items()}
+    print(f"\n{len(rows)} records in {run.duration:.1f} s; late frames dropped: {drops}; skipped: {skips or 0}")
+    if out is not None:
+        print(f"see {out}/")
+        (out / "counters.txt").write_text(run.summary() + "\n", encoding="utf-8")
+    if run.interrupted:
+        print("interrupted: the numbers are of the frames that had arrived")
+    raise typer.Exit(run.exit_code)

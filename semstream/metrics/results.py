@@ -1,0 +1,78 @@
+"""What a measured run leaves: a table, records, figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from semstream.metrics import perceptual, quality, report
+
+
+def notes(records: Sequence[Mapping[str, Any]], lpips_net: str, lpips_weights: str = "") -> list[str]:
+    """Lines below the table: how MS-SSIM was measured, why LPIPS is missing.
+
+    Parameters
+    ----------
+    records
+        Records of `blocks.MetricSink`.
+    lpips_net, lpips_weights
+        Its settings ``lpips`` and ``lpips_weights``.
+    """
+    sizes = {(r["height"], r["width"]) for r in records}
+    scales = sorted({str(quality.ms_ssim_scale(*size)) for size in sizes})
+    lines = [f"{line} (the standard has 5 scales, window 11)" for line in scales if "5 scales, window 11" not in line]
+    if lpips_net != "off":
+        lpips = perceptual.Lpips(lpips_net, weights_file=lpips_weights or None)
+        if not lpips.available:
+            lines.append(lpips.reason)
+    return lines
+
+
+def results(records: Iterable[Mapping[str, Any]], title: str, lines: Sequence[str], out: Path | None = None) -> str:
+    """The table of a run's qualities, as text; empty without records.
+
+    Parameters
+    ----------
+    records
+        Records of `blocks.MetricSink`, in any order.
+    title, lines
+        Above and below the table.
+    out
+        Folder for records.csv, records.jsonl, table.txt, quality_vs_snr.png, and frames.png where there are snapshots.
+    """
+    rows = sorted(records, key=lambda r: (r["seq"], r["branch"]))
+    if out is not None:
+        report.write_csv(rows, out / "records.csv")
+        report.write_jsonl(rows, out / "records.jsonl")
+    if not rows:
+        return ""
+    sizes = sorted({(r["width"], r["height"]) for r in rows})
+    title += f", {sizes[0][0]}×{sizes[0][1]} pixels" if len(sizes) == 1 else f", {len(sizes)} sizes of pictures"
+    summary = report.summarise(rows)
+    text = report.text_table(summary, title, lines)
+    if out is not None:
+        from semstream.metrics import figures
+
+        (out / "table.txt").write_text(text + "\n", encoding="utf-8")
+        reason = next((line for line in lines if "LPIPS" in line), "")
+        figures.plot_quality_vs_snr(summary, out / "quality_vs_snr.png", title, reason)
+        plot_snapshots(out)
+    return text
+
+
+def plot_snapshots(out: Path) -> None:
+    """frames.png from the snapshots that the metric sinks have left in ``out/snapshots``."""
+    import numpy as np
+    from PIL import Image
+
+    from semstream.metrics import figures
+
+    sent: dict[float, np.ndarray] = {}
+    received: dict[str, dict[float, np.ndarray]] = {}
+    for path in sorted((out / "snapshots").glob("*_received.png")):
+        branch, snr = path.stem.removesuffix("_received").rsplit("_", 1)
+        received.setdefault(branch, {})[float(snr)] = np.asarray(Image.open(path))
+        sent[float(snr)] = np.asarray(Image.open(path.with_name(path.name.replace("_received", "_sent"))))
+    if received:
+        figures.plot_frames(sent, received, out / "frames.png")
