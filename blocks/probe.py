@@ -43,7 +43,8 @@ class Probe(_Paced):
     Shows
     -----
     ``channel``: seq, snr_db, kind, ``received`` and ``equalized`` (at most 1000 complex points as (N, 2) float32),
-    ``gain`` |h| and ``noise_variance`` (N,) of the frame's first symbols, ``bits`` (C,) of its channels, scheme.
+    ``gain`` |h| and ``noise_variance`` (N,) of the frame's first symbols, ``bits`` of its channels (or classes), scheme;
+    ``bits_map`` (h, w), mean bits a site, where each feature has a class of its own.
     """
 
     received = In(ReceivedSymbols)
@@ -68,6 +69,8 @@ class Probe(_Paced):
             "scheme": tags.get("scheme"),
             "bits": list(tags.get("bits") or ()),
         }
+        if "class_map" in frame:
+            value["bits_map"] = pack_array(_bits_map(frame))
         self.show("channel", value)
 
 
@@ -99,6 +102,20 @@ class PictureProbe(_Paced):
             "received": pack_array(shrink(reconstruction["image"], side)),
         }
         self.show("picture", value | pictures)
+
+
+def _bits_map(frame: Frame) -> np.ndarray:
+    """(h, w) mean bits of the features at each site, from the packed map of classes."""
+    from semstream.quantize.packing import PackingError, unpack_class_map
+
+    shape, bits = frame.tags.get("shape"), frame.tags.get("bits")
+    if not (isinstance(shape, list) and len(shape) == 3 and isinstance(bits, list) and bits):
+        return np.zeros((1, 1), np.float32)
+    try:
+        classes = unpack_class_map(frame["class_map"], int(np.prod(shape)), len(bits))
+    except PackingError:
+        return np.zeros((1, 1), np.float32)
+    return np.array(bits, np.float32)[classes].reshape(shape).mean(axis=2)
 
 
 def _pairs(points: np.ndarray) -> np.ndarray:

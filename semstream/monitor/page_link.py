@@ -100,7 +100,9 @@ class ChannelPlots:
         style.dress_legend(self.gains)
         self.bits = style.figure("Bits a channel of features", x_axis_label="channel", y_axis_label="bits")
         self._bits = ColumnDataSource({"x": [], "top": []})
-        self.bits.vbar(x="x", top="top", source=self._bits, width=0.8, color=style.BRANCHES[2])
+        self._bars = self.bits.vbar(x="x", top="top", source=self._bits, width=0.8, color=style.BRANCHES[2])
+        self._map = ColumnDataSource({"image": [], "dw": [], "dh": []})
+        self._tiles = self.bits.image("image", x=0, y=0, dw="dw", dh="dh", source=self._map, palette="Viridis256")
         self._seen: Any = None
 
     def update(self, snapshot: dict[str, Any], index: int = 0) -> None:
@@ -121,6 +123,15 @@ class ChannelPlots:
         }
         self.gains.title.text = f"Channel gain |h|²: {value.get('kind')} ({block.removesuffix('.probe')})"
         bits = value["bits"]
+        mapped = "bits_map" in value
+        self._bars.visible, self._tiles.visible = not mapped, mapped
+        if mapped:
+            tiles = unpack_array(value["bits_map"])
+            self._map.data = {"image": [tiles[::-1]], "dw": [tiles.shape[1]], "dh": [tiles.shape[0]]}
+            self.bits.title.text = (
+                f"Bits over the feature maps: {value.get('scheme')}, mean {tiles.mean():.2f} a feature"
+            )
+            return
         self._bits.data = {"x": list(range(len(bits))), "top": bits}
         mean = sum(bits) / len(bits) if bits else 0.0
         self.bits.title.text = f"Bits a channel of features: {value.get('scheme')}, mean {mean:.2f}"

@@ -331,3 +331,28 @@ def test_picture_probe_leaves_out_pictures_of_other_sizes() -> None:
     harness = Harness(PictureProbe())
     harness.give(Frame({"image": np.zeros((4, 4, 3), np.uint8)}), Frame({"image": np.zeros((5, 4, 3), np.uint8)}))
     assert harness.shown == {}
+
+
+def test_with_a_class_a_feature_the_probe_shows_bits_over_the_picture(weights: Any) -> None:
+    from codec_fixtures import smooth_pictures
+
+    from blocks import (
+        ContributionClassifier,
+        FadingChannel,
+        NonUniformQuantizer,
+        PowerNormalizer,
+        SwinEncoder,
+    )
+    from semstream.testing import run_block
+
+    name = str(weights)
+    frames = [Frame({"image": smooth_pictures(1)[0]}, tags={"snr_db": 7.0})]
+    classify = ContributionClassifier(weights=name, granularity="element", method="magnitude")
+    for block in (SwinEncoder(weights=name), classify, NonUniformQuantizer(weights=name, bits=4),
+                  PowerNormalizer(weights=name), FadingChannel()):  # fmt: skip
+        frames = run_block(block, frames)
+    harness = Harness(Probe())
+    harness.give(frames[0])
+    shown = unpack_array(harness.shown["channel"]["bits_map"])
+    assert shown.shape == (8, 8)
+    assert shown.mean() * 512 == pytest.approx(frames[0].tags["payload_bits"], rel=1e-5)
