@@ -43,7 +43,7 @@ class Probe(_Paced):
     Shows
     -----
     ``channel``: seq, snr_db, kind, ``received`` and ``equalized`` (at most 1000 complex points as (N, 2) float32),
-    ``gain`` |h| and ``noise_variance`` (N,) of the frame's first symbols, ``bits`` of its channels (or classes), scheme;
+    ``gain`` |h| and ``noise_variance`` (N,) of its first symbols, ``bits`` of its channels (or classes), scheme;
     ``bits_map`` (h, w), mean bits a site, where each feature has a class of its own.
     """
 
@@ -108,8 +108,8 @@ def _bits_map(frame: Frame) -> np.ndarray:
     """(h, w) mean bits of the features at each site, from the packed map of classes."""
     from semstream.quantize.packing import PackingError, unpack_class_map
 
-    shape, bits = frame.tags.get("shape"), frame.tags.get("bits")
-    if not (isinstance(shape, list) and len(shape) == 3 and isinstance(bits, list) and bits):
+    shape, bits = frame.tags.get("shape"), list(frame.tags.get("bits") or ())
+    if not (isinstance(shape, list) and len(shape) == 3 and bits):
         return np.zeros((1, 1), np.float32)
     try:
         classes = unpack_class_map(frame["class_map"], int(np.prod(shape)), len(bits))
