@@ -27,8 +27,27 @@ def test_blocks_are_listed_with_their_port_types() -> None:
 def test_a_block_shows_its_ports_settings_units_and_defaults() -> None:
     result = semstream("blocks", "FadingChannel")
     assert result.returncode == 0
-    for word in ("snr_db", "dB", "10.0", "yes", "complex64", "coherence"):
+    for word in ("snr_db", "dB", "10.0", ">= -50", "yes", "complex64", "coherence"):
         assert word in result.stdout
+
+
+def test_a_new_block_and_its_test_pass_as_they_are_written(tmp_path: Path) -> None:
+    result = semstream("new-block", "FogBank", "--folder", str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    for name in ("fog_bank.py", "test_fog_bank.py"):
+        assert str(tmp_path / name) in result.stdout
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        capture_output=True, text=True, timeout=100, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
+    lint = [sys.executable, "-m", "ruff", "check", "--config", str(ROOT / "pyproject.toml"), str(tmp_path)]
+    assert subprocess.run(lint, capture_output=True, timeout=100, check=False).returncode == 0
+    again = semstream("new-block", "FogBank", "--folder", str(tmp_path))
+    assert again.returncode == 2
+    assert "exists already" in again.stderr
+    assert semstream("new-block", "class").returncode == 2
 
 
 @pytest.mark.parametrize("arguments", [("blocks", "Nothing"), ("run", "nothing.py"), ("run", "README.md")])
