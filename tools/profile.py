@@ -40,6 +40,7 @@ def arguments() -> argparse.Namespace:
         "--data", type=Path, nargs="+", required=True, help="calibration pictures, as for tools/train.py"
     )
     parser.add_argument("--out", type=Path, help="file to write (default: the weights' own)")
+    parser.add_argument("--average-with", default="", help="other weights of the same shape: their mean is measured")
     parser.add_argument("--crops", type=int, default=4000, help="small crops; a tenth as many large ones are added")
     parser.add_argument(
         "--crop", type=int, default=32, help="side of the small crops; the large ones are four times that"
@@ -94,9 +95,27 @@ def feature_samples(codec: SemanticCodec, batches: list[np.ndarray], limit: int 
     return np.concatenate(parts)
 
 
+def average(codec: SemanticCodec, other: SemanticCodec) -> None:
+    """Make `codec` the mean of both (a "model soup", Wortsman et al., 2022).
+
+    Of stage 1 and the stage 2 that began from it, the mean keeps most of what each is good at.
+
+    Raises
+    ------
+    ValueError
+        If the two are of different shapes.
+    """
+    if codec.config != other.config:
+        raise ValueError(f"--average-with: expected weights of the same shape, got {other.config} for {codec.config}")
+    mine, theirs = codec.state_dict(), other.state_dict()
+    codec.load_state_dict({name: (value + theirs[name]) / 2 for name, value in mine.items()})
+
+
 def main() -> None:
     options = arguments()
     loaded = checkpoint.load(options.weights)
+    if options.average_with:
+        average(loaded.codec, checkpoint.load(options.average_with).codec)
     photographs, small = load_training(options.data)
     fine = CropSampler(photographs, small, crop=options.crop, small_share=options.small_share, seed=options.seed)
     batches = [fine.batch(options.crops)]
