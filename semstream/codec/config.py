@@ -110,4 +110,4 @@ MEDIUM = CodecConfig(widths=(96, 192), depths=(2, 2), heads=(3, 6), window=4, ga
 PHOTO = CodecConfig(
     channels=96, patch=4, widths=(64, 128, 256), depths=(2, 2, 4), heads=(2, 4, 8), window=8, gated=True
 )
-"""For photographs at CBR 1/16: one site for 16×16 pixels, 8.3 M parameters."""
+"""For photographs at CBR 1/16: one site for 16×16 pixels, 8.0 M parameters."""
