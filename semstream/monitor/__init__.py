@@ -4,5 +4,5 @@
                                                                                ├── semstream monitor (page)
                                                                                └── Prometheus
 
-Viewers ask; nothing is queued for them. So a viewer that is slow, stuck or gone costs the run nothing.
+Viewers ask; nothing is queued for them. So a viewer that is slow, stuck or gone does not hold up the run.
 """
