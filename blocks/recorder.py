@@ -21,11 +21,11 @@ from semstream.runtime import (
     PortType,
     setting,
 )
-from semstream.runtime.recording import RecordingError, RecordingReader, RecordingWriter
+from semstream.runtime.frames.recording import RecordingError, RecordingReader, RecordingWriter
 
 
 class Recorder(Block):
-    """Write every frame to a file (`semstream.runtime.recording`).
+    """Write every frame to a file (`semstream.runtime.frames.recording`).
 
     Input
     -----

@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, overload
 
-from semstream.runtime.block import Block
-from semstream.runtime.calling import Numbering, by_port, call, check, source_items, stamp
+from semstream.runtime.block.block import Block, Out
+from semstream.runtime.block.calling import Numbering, by_port, call, check, source_items, stamp
+from semstream.runtime.block.settings import changed
+from semstream.runtime.edges.order import Join
 from semstream.runtime.errors import SkipFrame
-from semstream.runtime.frame import Frame
-from semstream.runtime.order import Join
-from semstream.runtime.port import Out
-from semstream.runtime.settings import changed
+from semstream.runtime.frames.frame import Frame
 
 
 class Harness:

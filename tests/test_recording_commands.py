@@ -12,7 +12,7 @@ import pytest
 from codec_fixtures import smooth_pictures
 from PIL import Image
 
-from semstream.runtime.recording import RecordingReader
+from semstream.runtime.frames.recording import RecordingReader
 
 SCRIPT = """
 from blocks import (ContributionClassifier, Dequantizer, FadingChannel, ImageSource, MetricSink, NonUniformQuantizer,

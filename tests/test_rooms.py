@@ -2,24 +2,122 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+TOPS = ("semstream", "blocks", "flowgraphs", "tools")
+
+RUNTIME = "semstream.runtime"
+FLOORS = [  # from the ground up; a room imports what stands on lower floors, never its neighbours nor what is above
+    {"runtime.errors", "runtime.counters", "quantize", "phy", "metrics", "data"},
+    {"runtime.frames", "codec"},
+    {"runtime.block"},
+    {"runtime.graph"},
+    {"runtime.edges", "runtime.files", "runtime.report"},
+    {"runtime.engines"},
+    {"runtime.run"},
+    {"runtime.signals"},
+    {"runtime.flowgraph"},
+    {"runtime"},  # the public face, which hands names on
+    {"testing", "monitor"},
+    {"blocks"},
+    {"commands"},
+    {"cli", "flowgraphs"},
+    {"tools.bench_parts", "tools.evaluation"},
+    {"tools.reproduction"},
+    {"tools.bench", "tools.evaluate", "tools.profile", "tools.reproduce", "tools.screenshot", "tools.train"},
+]
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+
+
+@cache
+def modules() -> dict[str, Path]:
+    paths = (path for top in TOPS for path in (ROOT / top).rglob("*.py"))
+    return {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in paths}
+
+
+def room_of(module: str) -> str:
+    """`semstream.runtime.edges.sender` → `runtime.edges`; `tools.train` → itself; `blocks.probe` → `blocks`."""
+    parts = module.removeprefix("semstream.").split(".")
+    return ".".join(parts[: 2 if parts[0] in ("runtime", "tools") else 1])
+
+
+@cache
+def imports(module: str) -> tuple[tuple[str, str], ...]:
+    """Every (module, name) imported anywhere in a module: late and type-only imports too."""
+    found = []
+    for node in ast.walk(ast.parse(modules()[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, "") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module} imports relatively: {node.module}"
+            found += [(node.module or "", alias.name) for alias in node.names]
+    return tuple((source, name) for source, name in found if source.split(".")[0] in TOPS)
+
+
+def targets(module: str, *, follow: bool) -> set[str]:
+    """The modules of the project that a module imports; `follow` names what stands behind a package's face."""
+    result = set()
+    for source, name in imports(module):
+        target = f"{source}.{name}" if f"{source}.{name}" in modules() else source
+        face = modules().get(target)
+        if follow and face is not None and face.name == "__init__.py" and target == source:
+            target = next((origin for origin, given in imports(source) if given == name), source)
+        if target in modules():
+            result.add(target)
+    return result - {module}
+
+
+def test_every_room_stands_on_a_floor() -> None:
+    missing = {room_of(module) for module in modules()} - set(FLOOR) - {"semstream", "tools"}
+    assert not missing, f"say in FLOORS where these rooms stand: {sorted(missing)}"
+    assert not set(FLOOR) - {room_of(module) for module in modules()}, "FLOORS names rooms that are not there"
+
+
+def test_no_room_imports_one_above_or_beside_it() -> None:
+    wrong = [
+        f"{module} ({room_of(module)}) imports {target} ({room_of(target)})"
+        for module in modules()
+        if room_of(module) in FLOOR
+        for target in targets(module, follow=False)
+        if room_of(target) in FLOOR
+        and room_of(target) != room_of(module)
+        and FLOOR[room_of(target)] >= FLOOR[room_of(module)]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_imports_run_in_a_circle() -> None:
+    inner = {name for name, path in modules().items() if path.name != "__init__.py"}  # a face only hands names on
+    graph = {name: targets(name, follow=True) & inner for name in inner}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as circle:
+        pytest.fail("imports in a circle: " + " → ".join(circle.args[1]))
+
+
+def test_every_room_says_what_it_is_for() -> None:
+    for name, path in modules().items():
+        if path.name == "__init__.py":
+            assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{name} does not say what it is for"
 
 
 @pytest.mark.parametrize("room", ["codec", "quantize", "phy", "metrics", "data"])
 def test_the_mathematics_imports_neither_runtime_nor_zeromq_nor_blocks(room: str) -> None:
-    for path in (ROOT / "semstream" / room).glob("*.py"):
+    for path in (ROOT / "semstream" / room).rglob("*.py"):
         found = re.findall(r"^\s*(?:from|import) +(zmq|semstream\.runtime|blocks)\b", path.read_text(), re.MULTILINE)
         assert not found, f"{path.name} imports {found}"
 
 
-MODULES = ["blocks", "semstream.runtime", "semstream.testing", "semstream.phy", "semstream.cli"]
+MODULES = ["blocks", RUNTIME, "semstream.testing", "semstream.phy", "semstream.cli"]
 HEAVY = ("torch", "timm", "lpips", "matplotlib", "av")
 
 

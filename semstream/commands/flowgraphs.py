@@ -71,8 +71,8 @@ def graph(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of flowgraph files, by which editors complete and check them."""
-    from semstream.runtime.classes import library
-    from semstream.runtime.json_schema import as_text
+    from semstream.runtime.files.classes import library
+    from semstream.runtime.files.json_schema import as_text
 
     sys.stdout.write(as_text(library()))
 
@@ -89,15 +89,15 @@ def _opened(file: Path) -> Flowgraph:
 
 def _drawn(flowgraph: Flowgraph, form: Form, file: Path) -> bytes:
     from semstream.runtime import SemstreamError
-    from semstream.runtime.drawing import dot, mermaid
+    from semstream.runtime.graph.drawing import dot, mermaid
 
     if form is Form.png:
         from semstream.commands.picture import png
 
         return png(flowgraph)
     if form is Form.yaml:
-        from semstream.runtime.file import to_plain
-        from semstream.runtime.yaml_text import dump
+        from semstream.runtime.files.file import to_plain
+        from semstream.runtime.files.yaml_text import dump
 
         try:
             return dump(to_plain(flowgraph, file.with_suffix(".yaml"), {})).encode()

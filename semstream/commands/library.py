@@ -94,7 +94,7 @@ def _settings_table(cls: Any) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from semstream.runtime.settings import is_live, kind_of, range_of, unit_of
+    from semstream.runtime.block.settings import is_live, kind_of, range_of, unit_of
 
     table = Table(box=None)
     for heading in ("setting", "type", "default", "unit", "allowed", "live", "description"):

@@ -45,7 +45,7 @@ def open_flowgraph(path: Path) -> Flowgraph:
         If the file cannot be read, or what is wrong with it: one line a finding.
     """
     from semstream.runtime import Flowgraph, FlowgraphFileError
-    from semstream.runtime.yaml_text import Finding
+    from semstream.runtime.errors import Finding
 
     def wrong(message: str, line: int = 0) -> FlowgraphFileError:
         return FlowgraphFileError(str(path), [Finding(line, message)])

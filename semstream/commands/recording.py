@@ -33,7 +33,7 @@ def record(
     """
     from blocks.recorder import Recorder
     from blocks.recorder import record as put
-    from semstream.runtime import Flowgraph, FlowgraphError, SemstreamError
+    from semstream.runtime import Flowgraph, FlowgraphError, Run, SemstreamError
 
     try:
         if source.startswith(("tcp://", "ipc://")):
@@ -47,7 +47,7 @@ def record(
             recorder = put(graph, edge, str(out), overwrite)
         run = graph.run()
     except FlowgraphError as error:
-        if error.run is None or not error.run.records.get("recorder"):
+        if not isinstance(error.run, Run) or not error.run.records.get("recorder"):
             fail(error)
         typer.echo(f"semstream: {error}", err=True)
         run = error.run
@@ -71,7 +71,7 @@ def replay(
     """Feed a recording into a flowgraph or to an endpoint; with neither, say what is in it."""
     from blocks.recorder import Replay, replayed
     from semstream.runtime import Flowgraph, SemstreamError
-    from semstream.runtime.recording import RecordingError
+    from semstream.runtime.frames.recording import RecordingError
 
     try:
         if into is None and not listen:
@@ -99,7 +99,7 @@ def _run(graph: Flowgraph, out: Path | None) -> None:
 
 
 def _describe(file: Path) -> None:
-    from semstream.runtime.recording import RecordingReader
+    from semstream.runtime.frames.recording import RecordingReader
 
     with RecordingReader(file) as reader:
         made = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(reader.facts.get("created", 0))))

@@ -57,7 +57,7 @@ def run(
     Flowgraph, is run like a FILE.yaml. Options in front of FILE.py are those here, and need such a function.
     """
     from semstream.runtime import SemstreamError
-    from semstream.runtime.overrides import override
+    from semstream.runtime.files.overrides import override
 
     ours = bool(set_ or engine or out or monitor or control or prometheus) or seed is not None
     if not file.is_file():
@@ -114,7 +114,7 @@ def _keep_snapshots(graph: Flowgraph, out: Path) -> None:
     """With --out, the metric sinks leave the pictures that frames.png is made of."""
     import shutil
 
-    from semstream.runtime.overrides import override
+    from semstream.runtime.files.overrides import override
 
     shutil.rmtree(out / "snapshots", ignore_errors=True)
     for name, block in graph.blocks.items():

@@ -105,7 +105,7 @@ def run_with_progress(
                         )
                     return run.wait()
         except FlowgraphError as error:
-            if error.run is None:
+            if not isinstance(error.run, Run):
                 raise
             console.print(f"[red]failed:[/] {error}", highlight=False, soft_wrap=True)
             return error.run

@@ -8,10 +8,10 @@ from typing import Any
 
 import zmq
 
-from semstream.runtime import wire
+from semstream.runtime.edges.sockets import open_socket, secure_client
 from semstream.runtime.errors import WireError
-from semstream.runtime.sockets import open_socket, secure_client
-from semstream.runtime.spec import CurveKeys, check_endpoint
+from semstream.runtime.frames import wire
+from semstream.runtime.graph.endpoints import CurveKeys, check_endpoint
 
 MAX_SNAPSHOT_BYTES = 2**26
 

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from semstream.monitor.client import MonitorClient
-from semstream.runtime.spec import CurveKeys
+from semstream.runtime.graph.endpoints import CurveKeys
 
 PERIOD_S = 0.1
 SILENT_S = 1.5

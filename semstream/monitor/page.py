@@ -202,7 +202,7 @@ def make_server(
     from bokeh.application.handlers.function import FunctionHandler
     from bokeh.server.server import Server
 
-    from semstream.runtime.spec import check_endpoint
+    from semstream.runtime.graph.endpoints import check_endpoint
 
     check_endpoint("monitor", "endpoint", endpoint)
     feed = Feed(endpoint, curve)

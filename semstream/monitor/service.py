@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import zmq
 
 from semstream.monitor.snapshot import Watch
-from semstream.runtime import FlowgraphError, SettingsError, wire
+from semstream.runtime import FlowgraphError, SettingsError
+from semstream.runtime.edges.sockets import open_socket, secure_server
 from semstream.runtime.errors import WireError
-from semstream.runtime.sockets import open_socket, secure_server
-from semstream.runtime.spec import CurveKeys, check_listen
+from semstream.runtime.frames import wire
+from semstream.runtime.graph.endpoints import CurveKeys, check_listen
 
 if TYPE_CHECKING:
     from semstream.runtime import Run

@@ -19,7 +19,7 @@ import uuid
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from semstream.runtime.settings import is_live, unit_of
+from semstream.runtime.block.settings import is_live, unit_of
 
 if TYPE_CHECKING:
     from semstream.runtime import Run

@@ -41,8 +41,9 @@ A first flowgraph::
     print(run.summary())
 """
 
-from .block import Block
-from .errors import (
+from semstream.runtime.block.block import Block, BoundPort, In, Out
+from semstream.runtime.block.settings import live, setting
+from semstream.runtime.errors import (
     BlockError,
     FlowgraphError,
     FlowgraphFileError,
@@ -52,12 +53,11 @@ from .errors import (
     SkipFrame,
     WireError,
 )
-from .frame import Frame
-from .graph import Flowgraph
-from .port import ANY, ArraySpec, BoundPort, In, Out, PortType
-from .run import Run
-from .settings import live, setting
-from .spec import CurveKeys
+from semstream.runtime.flowgraph import Flowgraph
+from semstream.runtime.frames.frame import Frame
+from semstream.runtime.frames.types import ANY, ArraySpec, PortType
+from semstream.runtime.graph.endpoints import CurveKeys
+from semstream.runtime.run import Run
 
 __all__ = [
     "ANY",

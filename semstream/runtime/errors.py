@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .run import Run
-    from .yaml_text import Finding
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 
 class SemstreamError(Exception):
@@ -55,6 +52,18 @@ class SkipFrame(SemstreamError):  # noqa: N818 - a signal, not an error
         self.reason = reason
 
 
+class FinishedRun(Protocol):
+    """What a failed run still has to give: the runtime's `Run`."""
+
+    records: dict[str, list[dict[str, Any]]]
+
+    def counters(self) -> dict[str, Any]:
+        """Counters of blocks and edges."""
+
+    def summary(self) -> str:
+        """A text table of the counters."""
+
+
 class FlowgraphError(SemstreamError):
     """A flowgraph is wired wrongly or its run has failed.
 
@@ -69,13 +78,21 @@ class FlowgraphError(SemstreamError):
     """
 
     def __init__(
-        self, message: str, block: str | None = None, traceback_text: str = "", run: Run | None = None
+        self, message: str, block: str | None = None, traceback_text: str = "", run: FinishedRun | None = None
     ) -> None:
         super().__init__(f"{message}\n\n{traceback_text.rstrip()}" if traceback_text else message)
         self.summary = message
         self.block = block
         self.traceback_text = traceback_text
         self.run = run
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """Something wrong in a file: its line (0: none in particular) and what is wrong."""
+
+    line: int
+    message: str
 
 
 class FlowgraphFileError(FlowgraphError):

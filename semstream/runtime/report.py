@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .counters import merged
-
-if TYPE_CHECKING:
-    from .graph import Flowgraph
-    from .run import Run
+from semstream.runtime.counters import merged
+from semstream.runtime.graph.graph import Graph
 
 
-def counters(fg: Flowgraph, states: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+def counters(graph: Graph, states: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """``{"blocks": {name: counters}, "edges": {name: {"frames", "bytes", "drops"}}}``."""
     blocks = {name: merged(replicas) for name, replicas in states.items()}
     edges: dict[str, Any] = {}
-    for edge in fg.edges:
+    for edge in graph.edges:
         drops: dict[str, int] = {}
         if edge.sender is not None:
             sender = blocks[edge.sender.block.name]
@@ -36,9 +33,8 @@ def counters(fg: Flowgraph, states: dict[str, list[dict[str, Any]]]) -> dict[str
     return {"blocks": blocks, "edges": edges}
 
 
-def summary(run: Run) -> str:
-    """A table with a line a block, then a line for each thing that was lost."""
-    values = run.counters()
+def table(title: str, values: dict[str, Any]) -> str:
+    """The counters as text: a line a block, then a line for each thing that was lost."""
     head = ("block", "in", "out", "work p50", "p99", "wait p50", "p99", "age p50", "p99 ms")
     rows = [head]
     notes = []
@@ -60,8 +56,6 @@ def summary(run: Run) -> str:
         "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
         for row in rows
     ]
-    how = "failed" if run.failure else "interrupted" if run.interrupted else "finished" if run.finished else "running"
-    title = f"{run.graph.name}: {how}, {run.duration:.2f} s, engine {run.engine}"
     return "\n".join([title, *lines, *notes])
 
 

@@ -6,16 +6,15 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from . import report, wire
-from .conductor import Conductor
-from .errors import FlowgraphError, SettingsError
-from .settings import changed
-
-if TYPE_CHECKING:
-    from .engines import Engine
-    from .graph import Flowgraph
+from semstream.runtime import report
+from semstream.runtime.block.settings import changed
+from semstream.runtime.engines.conductor import Conductor
+from semstream.runtime.engines.engine import Engine
+from semstream.runtime.errors import FlowgraphError, SettingsError
+from semstream.runtime.frames import wire
+from semstream.runtime.graph.plan import Plan
 
 OnRecord = Callable[[str, dict[str, Any]], None]
 STOP_S = 2.0
@@ -36,17 +35,17 @@ class Run:
         Whether the sources are paused (`hold`).
     """
 
-    def __init__(self, fg: Flowgraph, engine: Engine, on_record: OnRecord | None = None) -> None:
-        self.graph = fg
+    def __init__(self, plan: Plan, engine: Engine, on_record: OnRecord | None = None) -> None:
+        self.graph = plan.graph
         self.engine = engine.name
-        self.records: dict[str, list[dict[str, Any]]] = {name: [] for name in fg.blocks}
+        self.records: dict[str, list[dict[str, Any]]] = {name: [] for name in plan.nodes}
         self.interrupted = False
         self.held = False
         self.signal = 0
         self.started_at = time.time()
-        self._settings = {name: block.settings for name, block in fg.blocks.items()}
+        self._settings = {name: block.settings for name, block in plan.graph.blocks.items()}
         self._set_lock = threading.Lock()
-        self._conductor = Conductor(fg, engine, self.records, on_record)
+        self._conductor = Conductor(plan, engine, self.records, on_record)
         self._conductor.start()
 
     def __enter__(self) -> Run:
@@ -163,7 +162,17 @@ class Run:
 
     def summary(self) -> str:
         """A text table of the counters."""
-        return report.summary(self)
+        how = (
+            "failed"
+            if self.failure
+            else "interrupted"
+            if self.interrupted
+            else "finished"
+            if self.finished
+            else "running"
+        )
+        title = f"{self.graph.name}: {how}, {self.duration:.2f} s, engine {self.engine}"
+        return report.table(title, self.counters())
 
 
 def _left(deadline: float) -> float:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import signal
 import threading
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .run import Run
+from semstream.runtime.run import Run
 
 
 class StopSignals:

@@ -29,7 +29,7 @@ from blocks import (
 from blocks.ports import Symbols
 from blocks.recorder import record
 from semstream.runtime import Block, BlockError, Flowgraph, FlowgraphError, Frame, PortError
-from semstream.runtime.recording import RecordingError, RecordingReader, RecordingWriter
+from semstream.runtime.frames.recording import RecordingError, RecordingReader, RecordingWriter
 from semstream.testing import run_block, run_source
 
 
@@ -202,7 +202,7 @@ def test_a_process_killed_while_it_records_leaves_a_readable_file(tmp_path: Path
         "import os, numpy as np\n"
         "from pathlib import Path\n"
         "from semstream.runtime import Frame\n"
-        "from semstream.runtime.recording import RecordingWriter\n"
+        "from semstream.runtime.frames.recording import RecordingWriter\n"
         f"writer = RecordingWriter(Path({str(path)!r}))\n"
         "for i in range(5):\n"
         "    writer.add(Frame({'x': np.arange(i + 1, dtype=np.float32)}, seq=i))\n"

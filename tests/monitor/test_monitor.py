@@ -30,7 +30,8 @@ from semstream.monitor.prometheus import PrometheusEndpoint
 from semstream.monitor.service import MonitorService
 from semstream.monitor.snapshot import Mean, Rates, Watch, describe_settings
 from semstream.monitor.top import render, sparkline, watch
-from semstream.runtime import Flowgraph, FlowgraphError, Frame, Run, SettingsError, wire
+from semstream.runtime import Flowgraph, FlowgraphError, Frame, Run, SettingsError
+from semstream.runtime.frames import wire
 from semstream.testing import Harness
 
 

@@ -21,9 +21,9 @@ from blocks import (
     SwinEncoder,
 )
 from semstream.runtime import CurveKeys, Flowgraph, FlowgraphFileError, SettingsError
-from semstream.runtime.classes import library
-from semstream.runtime.json_schema import as_text
-from semstream.runtime.overrides import override
+from semstream.runtime.files.classes import library
+from semstream.runtime.files.json_schema import as_text
+from semstream.runtime.files.overrides import override
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -8,7 +8,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semstream.runtime.order import Join, Ranges, Reorder
+from semstream.runtime.edges.order import Join, Ranges, Reorder
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 6)), max_size=30))

@@ -18,7 +18,7 @@ from runtime_blocks import Collect, Pair, Ramp, Relay, Samples, Scale, seqs
 from test_flowgraph import both, wait_for
 
 from semstream.runtime import ArraySpec, Block, CurveKeys, Flowgraph, FlowgraphError, Frame, In, PortType, Run
-from semstream.runtime.wire import control, encode
+from semstream.runtime.frames.wire import control, encode
 
 HERE = Path(__file__).parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE)])}

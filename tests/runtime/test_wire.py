@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from semstream.runtime import ANY, ArraySpec, Frame, PortType, WireError
-from semstream.runtime.port import DTYPE_NAMES
-from semstream.runtime.wire import MAX_HEADER_BYTES, control, decode, encode, pack
+from semstream.runtime.frames.types import DTYPE_NAMES
+from semstream.runtime.frames.wire import MAX_HEADER_BYTES, control, decode, encode, pack
 
 IMAGE = PortType("Image", {"image": ArraySpec("uint8", ("H", "W", 3))}, {"mask": ArraySpec("uint8", ("H", "W"))}, 3000)
 
@@ -72,7 +72,7 @@ def test_a_strided_array_survives_the_wire_and_a_large_one_is_not_copied() -> No
 
 
 def test_gaps_ride_on_data() -> None:
-    from semstream.runtime.sender import _with_gaps
+    from semstream.runtime.edges.sender import _with_gaps
 
     parts = encode(Frame({"a": np.zeros(2)}, seq=7))
     message = decode([_with_gaps(parts[0], [["main", 3, 6]]), *parts[1:]], ANY)

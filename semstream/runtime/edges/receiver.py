@@ -1,0 +1,293 @@
+"""Receiving end of the edges of one node: links that grant credit, order restored, inputs joined."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections import deque
+from typing import Any
+
+import zmq
+
+from semstream.runtime.block.block import In
+from semstream.runtime.counters import NodeCounters
+from semstream.runtime.edges import sockets
+from semstream.runtime.edges.order import Join, Reorder
+from semstream.runtime.edges.sender import CREDIT_MESSAGES
+from semstream.runtime.edges.sockets import NOBLOCK, Socket
+from semstream.runtime.errors import WireError
+from semstream.runtime.frames import wire
+from semstream.runtime.frames.frame import Frame
+from semstream.runtime.graph.nodes import InputSpec
+
+QUIET_S = 0.1
+"""A link whose sender has died is drained until nothing has come for this long."""
+
+
+class Arrival:
+    """A frame that has come and is not yet taken."""
+
+    __slots__ = ("at_ns", "frame", "granted", "link")
+
+    def __init__(self, frame: Frame, link: Link, at_ns: int) -> None:
+        self.frame = frame
+        self.link = link
+        self.at_ns = at_ns
+        self.granted = False
+
+
+class Link:
+    """One DEALER, connected to one sender."""
+
+    def __init__(self, context: zmq.Context[Socket], port: InputPort, spec: InputSpec, index: int, node: str) -> None:
+        self.port = port
+        self.index = index
+        self.endpoint = spec.endpoints[index]
+        self.producer = spec.producers[index]
+        self.remote = spec.remote
+        self.ended = False
+        self.silent_since = 0.0
+        self.greeted = not spec.remote
+        self.opened = time.monotonic()
+        self._owed = 0
+        self._batch = max(1, spec.credit // 2)
+        self.limit = max(port.declared.type.max_message_bytes, wire.MAX_HEADER_BYTES)
+        self.socket = sockets.open_socket(context, zmq.DEALER, self.limit, spec.remote)
+        self.monitor: Socket | None = None
+        if spec.remote:
+            self.monitor = sockets.monitor(self.socket)
+            if spec.curve is not None:
+                sockets.secure_client(self.socket, spec.curve)
+        self.socket.connect(self.endpoint)
+        hello: dict[str, Any] = {"node": node, "credit": spec.credit}
+        if spec.remote:
+            hello["type"] = port.declared.type.describe()
+        self.socket.send(wire.control("hello", **hello))
+
+    def grant(self) -> None:
+        """Give the sender credit for one more frame; small grants are sent together."""
+        self._owed += 1
+        if self._owed >= self._batch and not self.ended:
+            with contextlib.suppress(zmq.Again):  # if the sender takes nothing, keep it for the next time
+                self.socket.send(CREDIT_MESSAGES[self._owed], NOBLOCK)
+                self._owed = 0
+
+    def say_bye(self) -> None:
+        """Tell a sender in another flowgraph that this end leaves before the stream has ended."""
+        if self.remote and self.greeted and not self.ended:
+            with contextlib.suppress(zmq.ZMQError):
+                self.socket.send(wire.control("bye"), zmq.NOBLOCK)
+
+    def close(self, linger_ms: int) -> None:
+        """Close the socket."""
+        if self.monitor is not None:
+            self.socket.disable_monitor()
+            self.monitor.close(0)
+            self.monitor = None
+        self.socket.close(linger_ms)
+
+
+class InputPort:
+    """One input port with its links."""
+
+    def __init__(self, context: zmq.Context[Socket], spec: InputSpec, declared: In, node: str) -> None:
+        self.spec = spec
+        self.name = spec.port
+        self.declared = declared
+        self.links = [Link(context, self, spec, i, node) for i in range(len(spec.endpoints))]
+        self.reorder: Reorder[Arrival] | None = Reorder(len(self.links)) if len(self.links) > 1 else None
+        self.ended = False
+
+
+class Inputs:
+    """All input ports of a node; `ready` holds what the block can be called with, in order.
+
+    An entry of `ready` is (arrivals by port) or a gap that goes on downstream.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[Socket],
+        specs: list[InputSpec],
+        declared: dict[str, In],
+        node: str,
+        counters: NodeCounters,
+        log: logging.Logger,
+    ) -> None:
+        self.counters = counters
+        self.log = log
+        by_port = {spec.port: spec for spec in specs}
+        self.ports = [InputPort(context, by_port[name], port, node) for name, port in declared.items()]
+        self.join: Join[Arrival] | None = Join(declared) if len(declared) > 1 else None
+        self.ready: deque[dict[str, Arrival] | wire.Gap] = deque()
+        self.lost = ""
+
+    @property
+    def links(self) -> list[Link]:
+        """Every link of every port."""
+        return [link for port in self.ports for link in port.links]
+
+    @property
+    def ended(self) -> bool:
+        """Whether every port has ended; `ready` may still hold frames."""
+        return all(port.ended for port in self.ports)
+
+    @property
+    def draining(self) -> bool:
+        """Whether frames of a sender that is gone may still come."""
+        return any(link.silent_since and not link.ended for link in self.links)
+
+    def on_readable(self, link: Link) -> None:
+        """Take every message that has come over a link."""
+        receive = link.socket.recv
+        link.silent_since = 0.0 if not link.silent_since else time.monotonic()
+        while not link.ended and sockets.readable(link.socket):
+            part = receive(NOBLOCK, copy=False)
+            parts: list[Any] = [part.bytes]
+            while part.more:
+                part = receive(NOBLOCK, copy=False)
+                parts.append(part.buffer)
+            try:
+                message = wire.decode(parts, link.port.declared.type)
+                self._on_message(link, message)
+            except WireError as error:
+                self.counters.bad[error.reason] += 1
+                self.log.warning("port %s: bad message from %s dropped: %s", link.port.name, link.endpoint, error)
+                link.grant()  # it may have used up credit; the sender caps what is too much
+
+    def on_monitor(self, link: Link) -> None:
+        """Note that the connection to another flowgraph is lost."""
+        if link.monitor is None:
+            return
+        for event in sockets.monitor_events(link.monitor):
+            if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+                self._lose(link, f"{link.endpoint} refused this end's CURVE key; list it in the listener's clients")
+            elif event == zmq.EVENT_DISCONNECTED and link.greeted and not link.ended and not link.silent_since:
+                link.silent_since = time.monotonic()
+                self.lost = self.lost or (
+                    f"port {link.port.name!r}: the sender at {link.endpoint} is gone before the end of the stream "
+                    f"(killed, unreachable, silent for 3 s, or over the limit of {link.limit} bytes a message)"
+                )
+
+    def on_dead(self, node: str) -> None:
+        """Drain the links of a sender of this run that has failed."""
+        for link in self.links:
+            if link.producer == node and not link.ended and not link.silent_since:
+                link.silent_since = time.monotonic()
+
+    def leave(self) -> None:
+        """The run is stopping: tell senders in other flowgraphs, and take what is already under way."""
+        for link in self.links:
+            if link.remote and not link.ended and not link.silent_since:
+                link.say_bye()
+                link.silent_since = time.monotonic()
+
+    def check_time(self) -> None:
+        """End links that were drained, and give up on peers that are not there."""
+        now = time.monotonic()
+        for port in self.ports:
+            for link in port.links:
+                if link.ended:
+                    continue
+                if link.silent_since and now - link.silent_since > QUIET_S:
+                    self._end(link)
+                elif not link.greeted and now - link.opened > port.spec.connect_timeout_s:
+                    self._lose(
+                        link,
+                        f"port {port.name!r}: nobody answers at {link.endpoint} after {port.spec.connect_timeout_s:g} "
+                        "s; start the flowgraph that listens there, or check host, port and CURVE keys",
+                    )
+
+    def taken(self, arrival: Arrival) -> None:
+        """Grant credit for a frame that has been worked on, once."""
+        if not arrival.granted:
+            arrival.granted = True
+            arrival.link.grant()
+
+    def _on_message(self, link: Link, message: wire.Message) -> None:
+        port = link.port
+        for gap in message.gaps:
+            self._on_gap(port, gap)
+        frame = message.frame
+        if frame is not None:
+            counters = self.counters
+            counters.frames_in[port.name] += 1
+            counters.bytes_in[port.name] += frame.nbytes
+            arrival = Arrival(frame, link, time.perf_counter_ns())
+            if port.reorder is None:
+                self._deliver(port, arrival)
+            else:
+                released = port.reorder.push(link.index, (frame.stream, frame.seq), arrival)
+                for _, other in released:
+                    self._deliver(port, other)
+                if all(other is not arrival for _, other in released):
+                    self._grant_early(port, arrival, port.reorder.held_of[link.index])
+            depth = len(self.ready)
+            if depth > counters.queue_peak[port.name]:
+                counters.queue_peak[port.name] = depth
+        elif message.kind == "gap":
+            link.grant()
+        elif message.kind == "eos":
+            self._end(link)
+        elif message.kind == "error":
+            if link.remote:
+                self._lose(link, f"port {port.name!r}: {str(message.fields.get('text'))[:10_000]}")
+            self._end(link)
+        elif message.kind == "hello":
+            link.greeted = True
+        elif message.kind != "ping":
+            raise WireError("kind", f"a sender sends no {message.kind}")
+
+    def _deliver(self, port: InputPort, arrival: Arrival) -> None:
+        join = self.join
+        if join is None:
+            self.ready.append({port.name: arrival})
+            return
+        frame = arrival.frame
+        complete, unmatched, gaps = join.push(port.name, (frame.stream, frame.seq), arrival)
+        self._drop(unmatched, gaps)
+        if complete is not None:
+            self.ready.append(complete)
+        elif not unmatched:
+            self._grant_early(port, arrival, join.held_of[port.name])
+
+    def _grant_early(self, port: InputPort, arrival: Arrival, held: int) -> None:
+        """Grant credit for a frame that waits for another one, as long as the buffer has room.
+
+        Else a join would stop one path after `credit` frames, before the other path has its pipeline full.
+        """
+        if held < port.declared.buffer:
+            self.taken(arrival)
+
+    def _on_gap(self, port: InputPort, gap: wire.Gap) -> None:
+        if port.reorder is not None:
+            for _, released in port.reorder.gap(gap):
+                self._deliver(port, released)
+        if self.join is None:
+            self.ready.append(gap)
+        else:
+            self._drop(*self.join.gap(gap))
+
+    def _drop(self, unmatched: list[Arrival], gaps: list[wire.Gap]) -> None:
+        for arrival in unmatched:
+            self.counters.drops[f"{arrival.link.port.name}: unmatched"] += 1
+            self.taken(arrival)
+        self.ready.extend(gaps)
+
+    def _end(self, link: Link) -> None:
+        if link.ended:
+            return
+        link.ended = True
+        port = link.port
+        if port.reorder is not None:
+            for _, released in port.reorder.end(link.index):
+                self._deliver(port, released)
+        if all(other.ended for other in port.links):
+            port.ended = True
+            if self.join is not None:
+                self._drop(*self.join.end(port.name))
+
+    def _lose(self, link: Link, why: str) -> None:
+        self.lost = self.lost or why
+        self._end(link)

@@ -1,0 +1,287 @@
+"""Sending end of an edge: a ROUTER that sends to a receiver only what the receiver has granted credit for.
+
+      sender (ROUTER, binds)                    receiver (DEALER, connects)
+           <-- hello {node, credit: 2} ----------
+           --- data -----------------------------> works, then grants
+           --- data ----------------------------->
+           (no credit: waits, or drops by policy)
+           <-- credit {n: 1} --------------------
+           --- eos ------------------------------>
+
+Several receivers on one edge (replicas) share the work: each frame goes to the one with the most credit.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import time
+from collections import deque
+from typing import Any
+
+import zmq
+
+from semstream.runtime.counters import NodeCounters
+from semstream.runtime.edges import sockets
+from semstream.runtime.edges.sockets import MORE_NOBLOCK, NOBLOCK, SNDMORE, Socket
+from semstream.runtime.errors import FlowgraphError, WireError
+from semstream.runtime.frames import wire
+from semstream.runtime.frames.types import ANY, PortType
+from semstream.runtime.graph.nodes import OutputSpec
+
+PROBE_S = 1.0
+
+
+class Sender:
+    """One edge, seen from the block that gives."""
+
+    def __init__(
+        self,
+        context: zmq.Context[Socket],
+        spec: OutputSpec,
+        port_type: PortType,
+        block: str,
+        counters: NodeCounters,
+        log: logging.Logger,
+    ) -> None:
+        self.spec = spec
+        self.port_type = port_type
+        self.block = block
+        self.counters = counters
+        self.log = log
+        self.lossless = spec.policy == "block"
+        self.credit: dict[bytes, int] = {}
+        self.total = 0
+        self.queue: deque[tuple[str, int, list[Any], int]] = deque()
+        self.gaps: list[list[Any]] = []
+        self.discarding = False
+        self.stopping = False
+        self.lost = ""
+        self._granted: dict[bytes, int] = {}
+        self._node_of: dict[bytes, str] = {}
+        self._awaited = set(spec.consumers)
+        self._probed = time.monotonic()
+        self._authenticator: Any = None
+        self.socket = sockets.open_socket(context, zmq.ROUTER, wire.MAX_HEADER_BYTES, spec.remote)
+        self.socket.router_mandatory = True
+        if spec.curve is not None:
+            self._authenticator = sockets.secure_server(self.socket, context, spec.curve)
+        try:
+            self.socket.bind(spec.endpoint)
+        except zmq.ZMQError as error:
+            self.close(0)
+            why = "the port is in use" if error.errno == errno.EADDRINUSE else str(error)
+            raise FlowgraphError(
+                f"block {block!r}, port {spec.port!r}: cannot listen on {spec.endpoint}: {why}; "
+                "stop what holds it or choose another endpoint",
+                block,
+            ) from None
+
+    @property
+    def ready(self) -> bool:
+        """Whether a frame given now is taken without waiting."""
+        return not self.lossless or self.total > 0 or self.discarding
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to send and every receiver has said hello, so that EOS reaches all of them."""
+        waits_for_one = self.spec.remote and not self.credit and not self.stopping
+        return self.discarding or not (self.queue or self.gaps or self._awaited or waits_for_one)
+
+    def give(self, stream: str, seq: int, parts: list[Any], nbytes: int) -> None:
+        """Send a frame, or queue it where the policy allows frames to be lost. Lossless edges need `ready` first."""
+        if self.discarding:
+            self.counters.drops[f"{self.spec.edge}: receiver gone"] += 1
+            return
+        if self.total and not self.queue:
+            self._transmit(parts, nbytes)
+            return
+        self.queue.append((stream, seq, parts, nbytes))
+        while not self.lossless and len(self.queue) > self.spec.depth:
+            old = self.queue.popleft()
+            self.counters.drops[f"{self.spec.edge}: {self.spec.policy}"] += 1
+            self._note_gap(old[0], old[1], old[1])
+        self.flush()
+
+    def give_gap(self, stream: str, first: int, last: int) -> None:
+        """Tell the receivers that these frames will not come; never waits."""
+        if not self.discarding:
+            self._note_gap(stream, first, last)
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what credit allows."""
+        while self.total and self.queue:
+            _, _, parts, nbytes = self.queue.popleft()
+            self._transmit(parts, nbytes)
+        if self.total and self.gaps:
+            header = wire.control("gap", gaps=self.gaps)
+            self.gaps = []
+            self._transmit([header], 0)
+        self.counters.queue[f"{self.spec.edge} (out)"] = len(self.queue)
+
+    def end(self, kind: str = "eos", text: str = "") -> None:
+        """Tell every receiver that nothing more comes."""
+        self.flush()
+        header = wire.control(kind, text=text[:10_000], block=self.block)
+        for identity in list(self.credit):
+            self._send(identity, [header])
+
+    def close(self, linger_ms: int = sockets.LINGER_MS) -> None:
+        """Close the socket; what is sent still has `linger_ms` to leave."""
+        self.socket.close(linger_ms)
+        if self._authenticator is not None:
+            self._authenticator.stop()
+            self._authenticator = None
+
+    def on_readable(self) -> None:
+        """Take credit and hellos."""
+        granted = False
+        while sockets.readable(self.socket):
+            try:
+                parts = self.socket.recv_multipart(NOBLOCK)
+            except zmq.ZMQError as error:
+                if error.errno == errno.EHOSTUNREACH:
+                    continue
+                raise
+            identity = parts[0]
+            try:
+                count = _CREDITS.get(parts[1]) if len(parts) == 2 else None
+                if count is None:
+                    self._on_message(identity, wire.decode(parts[1:], ANY))
+                    granted = True
+                    continue
+                limit = self._granted.get(identity)
+                if limit is None:
+                    raise WireError("no_hello", "credit from a peer that has not said hello")
+            except WireError as error:
+                self.counters.bad[error.reason] += 1
+                self.log.warning("port %s: bad message from a receiver dropped: %s", self.spec.port, error)
+                continue
+            have = self.credit[identity]
+            count = min(count, limit - have)
+            self.credit[identity] = have + count
+            self.total += count
+            granted = True
+        if granted and (self.queue or self.gaps):
+            self.flush()
+
+    def on_dead(self, node: str) -> None:
+        """Forget a receiver of this run that has failed."""
+        self._awaited.discard(node)
+        for identity in [i for i, n in self._node_of.items() if n == node]:
+            self._forget(identity)
+        if node in self.spec.consumers and not self.credit and not self._awaited:
+            self._discard()
+
+    def probe(self) -> None:
+        """Once a second, find out which receivers in other flowgraphs are gone."""
+        if not self.spec.remote or time.monotonic() - self._probed < PROBE_S:
+            return
+        self._probed = time.monotonic()
+        for identity in list(self.credit):
+            self._send(identity, [_PING])
+
+    def _on_message(self, identity: bytes, message: wire.Message) -> None:
+        fields = message.fields
+        if message.kind == "bye":
+            if identity in self.credit:
+                self._peer_left(identity, "left before the end of the stream")
+            return
+        if message.kind == "credit":
+            raise WireError("credit", "an odd credit message")
+        if message.kind != "hello":
+            raise WireError("kind", f"a receiver sends no {message.kind}")
+        count, node = fields.get("credit"), fields.get("node")
+        if type(count) is not int or not 0 < count <= wire.MAX_CREDIT or type(node) is not str or len(node) > 256:
+            raise WireError("hello", "credit or node is missing")
+        if self.spec.remote:
+            try:
+                theirs = PortType.from_description(fields.get("type"))
+            except ValueError as error:
+                raise WireError("hello", str(error)) from error
+            refusal = self.port_type.refusal(theirs)
+            if refusal is not None:
+                text = f"block {node!r} and block {self.block!r}, port {self.spec.port!r} do not fit: {refusal}"
+                self._raw_send(identity, wire.control("error", text=text, block=self.block))
+                raise WireError("hello_type", text)
+            hello = wire.control("hello", block=self.block, port=self.spec.port, type=self.port_type.describe())
+            self._raw_send(identity, hello)
+        if identity not in self.credit:
+            self.total += count
+            self.credit[identity] = self._granted[identity] = count
+            self._node_of[identity] = node
+            self._awaited.discard(node)
+
+    def _transmit(self, parts: list[Any], nbytes: int) -> None:
+        credit = self.credit
+        identity = next(iter(credit)) if len(credit) == 1 else max(credit, key=credit.__getitem__)
+        if self.gaps:
+            parts = [_with_gaps(parts[0], self.gaps), *parts[1:]]
+            self.gaps = []
+        credit[identity] -= 1
+        self.total -= 1
+        if self._send(identity, parts):
+            self.counters.bytes_out[self.spec.edge] += nbytes
+
+    def _send(self, identity: bytes, parts: list[Any]) -> bool:
+        try:
+            self.socket.send(identity, MORE_NOBLOCK)
+            last = len(parts) - 1
+            for i, part in enumerate(parts):
+                large = len(part) >= wire.ZERO_COPY_BYTES
+                self.socket.send(part, SNDMORE if i < last else 0, copy=not large)
+            return True
+        except zmq.ZMQError as error:
+            if error.errno not in (errno.EHOSTUNREACH, errno.EAGAIN):
+                raise
+            if identity in self.credit:
+                self.on_readable()  # it may have said why
+            if identity in self.credit:
+                self._peer_left(identity, "is gone (killed, unreachable, or silent for 3 s)")
+            return False
+
+    def _raw_send(self, identity: bytes, header: bytes) -> None:
+        try:
+            self.socket.send_multipart([identity, header], zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            self.log.debug("answer to a receiver not sent: %s", error)
+
+    def _peer_left(self, identity: bytes, why: str) -> None:
+        node = self._node_of[identity]
+        self._forget(identity)
+        if self.spec.remote:
+            self.lost = self.lost or f"receiver {node!r} of port {self.spec.port!r} on {self.spec.endpoint} {why}"
+        if not self.credit and (self.spec.remote or not self._awaited):
+            self._discard()
+
+    def _forget(self, identity: bytes) -> None:
+        self.total -= self.credit.pop(identity, 0)
+        self._granted.pop(identity, None)
+        self._node_of.pop(identity, None)
+
+    def _discard(self) -> None:
+        self.discarding = True
+        if self.queue:
+            self.counters.drops[f"{self.spec.edge}: receiver gone"] += len(self.queue)
+        self.queue.clear()
+        self.gaps = []
+
+    def _note_gap(self, stream: str, first: int, last: int) -> None:
+        gaps = self.gaps
+        if gaps and gaps[-1][0] == stream and gaps[-1][2] == first - 1:
+            gaps[-1][2] = last
+        else:
+            gaps.append([stream, first, last])
+            del gaps[: -wire.MAX_ITEMS // 64]
+
+
+_CREDITS = {wire.control("credit", n=n): n for n in range(1, wire.MAX_CREDIT + 1)}
+CREDIT_MESSAGES = {n: message for message, n in _CREDITS.items()}
+_PING = wire.control("ping")
+_GAPS_KEY = wire.pack("gaps")
+
+
+def _with_gaps(header: bytes, gaps: list[list[Any]]) -> bytes:
+    """The packed header map with one more entry: cheaper than packing tags and arrays again."""
+    return bytes([header[0] + 1]) + header[1:] + _GAPS_KEY + wire.pack(gaps)

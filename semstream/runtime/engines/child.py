@@ -1,0 +1,89 @@
+"""Main of a child process of the engine `processes`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+import zmq
+
+from semstream.runtime.block.block import Block
+from semstream.runtime.edges.sockets import LINGER_MS, Socket
+from semstream.runtime.engines.control import ControlLine, LogForwarder
+from semstream.runtime.engines.main_script import load_main
+from semstream.runtime.engines.node import Node, run_node
+from semstream.runtime.frames.types import PortType
+from semstream.runtime.graph.nodes import NodeSpec
+
+
+def main() -> None:
+    """Read the job from standard input, run its nodes, exit when they have ended or the owner has died."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to the group; the owner coordinates the stop
+    line = sys.stdin.buffer.readline()
+    if not line:
+        os._exit(1)
+    job = json.loads(line)
+    threading.Thread(target=_exit_with_owner, name="lifeline", daemon=True).start()
+    logs = LogForwarder()
+    logging.getLogger().addHandler(logs)
+    logging.getLogger("semstream").setLevel(logging.INFO)
+    sys.argv = job["argv"]
+    context: zmq.Context[Socket] = zmq.Context()
+    threads = []
+    for item in job["nodes"]:
+        spec = NodeSpec.from_plain(item["spec"])
+        try:
+            block = _build(spec, job["main"])
+            types = {port: PortType.from_description(t) for port, t in item["out_types"].items()}
+        except BaseException as error:
+            _report_failure(context, spec, error)
+            continue
+        node = Node(spec, block, context, logs, types)
+        threads.append(threading.Thread(target=run_node, args=(node,), name=spec.node, daemon=True))
+    for thread in threads[1:]:
+        thread.start()
+    if threads:
+        threads[0].run()  # the main thread works too: some libraries want it
+    for thread in threads[1:]:
+        thread.join()
+    context.term()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # libraries' exit handlers could hang a process that has already done its work
+
+
+def _build(spec: NodeSpec, main_script: str) -> Block:
+    module_name, _, qualname = spec.reference.partition(":")
+    if module_name == "__main__" and "__mp_main__" not in sys.modules:
+        load_main(main_script)
+    target: Any = importlib.import_module(module_name)
+    for part in qualname.split("."):
+        target = getattr(target, part)
+    settings = target.Settings.model_validate_json(spec.settings)
+    values = {name: getattr(settings, name) for name in type(settings).model_fields}
+    block = target(name=spec.block, **values)
+    assert isinstance(block, Block)
+    return block
+
+
+def _report_failure(context: zmq.Context[Socket], spec: NodeSpec, error: BaseException) -> None:
+    import traceback
+
+    line = ControlLine(context, spec.control)
+    text = "".join(traceback.format_exception(error))
+    line.tell("failed", phase="load", message=f"{type(error).__name__}: {error}", traceback=text)
+    line.tell("done", counters={})
+    line.socket.close(LINGER_MS)
+
+
+def _exit_with_owner() -> None:
+    while sys.stdin.buffer.read(4096):
+        pass
+    os._exit(1)

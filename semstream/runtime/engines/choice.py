@@ -1,0 +1,28 @@
+"""The engines by name."""
+
+from __future__ import annotations
+
+from semstream.runtime.engines.engine import Engine
+from semstream.runtime.errors import FlowgraphError
+from semstream.runtime.graph.plan import Plan
+
+ENGINES = ("threads", "processes")
+
+
+def make_engine(name: str, plan: Plan) -> Engine:
+    """Engine by name.
+
+    Raises
+    ------
+    FlowgraphError
+        If there is no engine of that name.
+    """
+    if name == "threads":
+        from semstream.runtime.engines.threads import ThreadEngine
+
+        return ThreadEngine(plan)
+    if name == "processes":
+        from semstream.runtime.engines.processes import ProcessEngine
+
+        return ProcessEngine(plan)
+    raise FlowgraphError(f"expected an engine of {', '.join(ENGINES)}, got {name!r}")

@@ -1,0 +1,284 @@
+"""Conductor: the owner's thread that starts the nodes of a run, listens to them, and ends the run."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import zmq
+
+from semstream.runtime.engines.control import take
+from semstream.runtime.engines.engine import Engine
+from semstream.runtime.errors import FlowgraphError
+from semstream.runtime.frames import wire
+from semstream.runtime.graph.plan import Plan
+
+POLL_MS = 20
+DRAIN_S = 1.2
+GIVE_UP_S = 1.7
+LOG = logging.getLogger("semstream")
+
+
+class _Request:
+    def __init__(self, nodes: list[str], values: dict[str, Any]) -> None:
+        self.waiting = set(nodes)
+        self.values = values
+        self.error = ""
+        self.done = threading.Event()
+
+
+class Conductor(threading.Thread):
+    """Runs beside the owner's thread; its methods may be called from any thread."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        engine: Engine,
+        records: dict[str, list[dict[str, Any]]],
+        on_record: Callable[[str, dict[str, Any]], None] | None,
+    ) -> None:
+        thread_name = f"semstream {plan.graph.name}"
+        super().__init__(name=thread_name, daemon=True)
+        self.plan = plan
+        self.engine = engine
+        self.records = records
+        self.failure: FlowgraphError | None = None
+        self.finished = threading.Event()
+        self._block_of = {node: name for name, nodes in plan.nodes.items() for node in nodes}
+        self._state = dict.fromkeys(self._block_of, "starting")
+        self._counters: dict[str, dict[str, Any]] = {}
+        self._untold: dict[str, deque[bytes]] = {node: deque() for node in self._state}
+        self._requests: dict[int, _Request] = {}
+        self._new: deque[tuple[int, _Request]] = deque()
+        self._ids = itertools.count()
+        self._stop = False
+        self._hold = self._held = False
+        self.shown: dict[tuple[str, str], dict[str, Any]] = {}
+        self._stopped_at = 0.0
+        self._halted = False
+        self._went_at = 0.0
+        self._ended_at = 0.0
+        self._on_record = on_record
+        self._order: deque[tuple[str, dict[str, Any]]] = deque()
+        self._arrived = threading.Event()
+        self._all_arrived = False
+        self._dispatcher = threading.Thread(target=self._dispatch, name=f"{thread_name} records", daemon=True)
+        self.own_threads: set[threading.Thread] = {self, self._dispatcher}
+
+    # -- from any thread -------------------------------------------------------------------------------------------
+
+    def request_stop(self) -> None:
+        """Stop soon. Only sets a flag, so that a signal handler may call it."""
+        self._stop = True
+
+    def fail(self, message: str, block: str | None = None, traceback_text: str = "") -> None:
+        """Note a failure and stop; the first failure is the one that is raised."""
+        if self.failure is None:
+            self.failure = FlowgraphError(message, block, traceback_text)
+        self._stop = True
+
+    def set(self, block: str, values: dict[str, Any], timeout: float) -> str:
+        """Have live settings applied by every node of a block; returns the error, if any."""
+        request = _Request(self.plan.nodes[block], values)
+        self._new.append((next(self._ids), request))
+        deadline = time.monotonic() + timeout
+        while not request.done.wait(0.05):
+            if self.finished.is_set():
+                return request.error or f"block {block!r} has ended"
+            if any(self._state[node] == "starting" for node in list(request.waiting)):
+                deadline = time.monotonic() + timeout
+            if time.monotonic() > deadline:
+                return f"block {block!r} has not finished its frame within {timeout:g} s"
+        return request.error
+
+    def hold(self, value: bool) -> None:
+        """Have the sources wait before their next frame, or go on."""
+        self._hold = value
+
+    def states(self) -> dict[str, list[dict[str, Any]]]:
+        """Newest counter states of the nodes, by block."""
+        states: dict[str, list[dict[str, Any]]] = {name: [] for name in self.plan.nodes}
+        for node, state in list(self._counters.items()):
+            states[self._block_of[node]].append(state)
+        return states
+
+    @property
+    def duration(self) -> float:
+        """Seconds of work so far."""
+        return (self._ended_at or time.monotonic()) - self._went_at if self._went_at else 0.0
+
+    # -- this thread -----------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Whole life of a run."""
+        self._dispatcher.start()
+        try:
+            self.engine.launch()
+            self._conduct()
+        except FlowgraphError as error:
+            self.failure = self.failure or error
+        except BaseException as error:
+            text = traceback.format_exc()
+            self.failure = self.failure or FlowgraphError(f"the runtime itself failed: {error}", None, text)
+        finally:
+            self._ended_at = time.monotonic()
+            try:
+                self.engine.close()
+            except BaseException:
+                LOG.exception("closing the engine")
+            self._all_arrived = True
+            self._arrived.set()
+            self._dispatcher.join(GIVE_UP_S)
+            for request in self._requests.values():
+                request.done.set()
+            self.finished.set()
+
+    def _conduct(self) -> None:
+        poller = zmq.Poller()
+        for socket in self.engine.lines.values():
+            poller.register(socket, zmq.POLLIN)
+        node_of = {socket: node for node, socket in self.engine.lines.items()}
+        while any(state != "ended" for state in self._state.values()):
+            for socket, _ in poller.poll(POLL_MS):
+                node = node_of[socket]
+                for message in take(socket):
+                    self._on_message(node, message)
+            for node, why in self.engine.newly_dead():
+                self._on_dead(node, why, poller)
+            self._send_requests()
+            self._step()
+            for node, untold in self._untold.items():
+                if untold:
+                    self._flush(node)
+
+    def _step(self) -> None:
+        now = time.monotonic()
+        if not self._went_at and all(state != "starting" for state in self._state.values()):
+            self._went_at = now
+            self._tell_all({"op": "go"})
+        if self._held != self._hold and self._went_at and not self._stop:
+            self._held = self._hold
+            self._tell_all({"op": "hold", "value": self._held})
+        if self._stop and not self._stopped_at:
+            self._stopped_at = now
+            self._tell_all({"op": "drain"})
+        if not self._stopped_at:
+            return
+        if not self._halted and now > self._stopped_at + DRAIN_S:
+            self._halted = True
+            self._tell_all({"op": "halt"})
+        if now > self._stopped_at + GIVE_UP_S:
+            for node in [node for node, state in self._state.items() if state != "ended"]:
+                # After a failure it is most likely still starting: importing a network takes longer than stopping may.
+                level = logging.INFO if self.failure else logging.WARNING
+                LOG.log(level, "block %s did not end in time and was given up", self._block_of[node])
+                self.engine.abandon(node)
+                self._state[node] = "ended"
+
+    def _on_message(self, node: str, message: dict[str, Any]) -> None:
+        op, block = message["op"], self._block_of[node]
+        if op == "record":
+            self.records[block].append(message["record"])
+            if self._on_record is not None:
+                self._order.append((block, message["record"]))
+                self._arrived.set()
+        elif op == "show":
+            self.shown[block, message["name"]] = message["value"]
+        elif op == "counters":
+            self._counters[node] = message["counters"]
+        elif op == "ready":
+            self._state[node] = "running"
+        elif op == "done":
+            self._counters[node] = message["counters"]
+            self._end(node)
+        elif op == "failed":
+            where = f"block {block!r} failed in {message['phase']}(): " if message["phase"] else ""
+            self.fail(where + message["message"], block, message["traceback"])
+            self._tell_all({"op": "dead", "node": node}, but=node)
+        elif op == "ack":
+            request = self._requests.get(message["id"])
+            if request is not None:
+                self._acknowledge(request, node, message["error"])
+        elif op == "log":
+            name, level, text = message["record"]
+            logging.getLogger(name).log(level, "%s", text)
+
+    def _on_dead(self, node: str, why: str, poller: zmq.Poller) -> None:
+        if self._state[node] == "ended":
+            return
+        for message in take(self.engine.lines[node]):  # what it said before it died
+            self._on_message(node, message)
+        if self._state[node] == "ended":
+            return
+        block = self._block_of[node]
+        if not (self._stopped_at and self._halted):
+            self.fail(f"block {block!r}: {why}", block)
+        self._end(node)
+        self._tell_all({"op": "dead", "node": node}, but=node)
+
+    def _end(self, node: str) -> None:
+        self._state[node] = "ended"
+        for request in self._requests.values():
+            if node in request.waiting:
+                self._acknowledge(request, node, f"block {self._block_of[node]!r} has ended")
+
+    def _send_requests(self) -> None:
+        while self._new:
+            number, request = self._new.popleft()
+            self._requests[number] = request
+            for node in list(request.waiting):
+                if self._state[node] == "ended":
+                    self._acknowledge(request, node, f"block {self._block_of[node]!r} has ended")
+                else:
+                    self._tell(node, {"op": "set", "id": number, "values": request.values})
+
+    def _acknowledge(self, request: _Request, node: str, error: str) -> None:
+        request.error = request.error or error
+        request.waiting.discard(node)
+        if not request.waiting:
+            request.done.set()
+
+    def _tell_all(self, message: dict[str, Any], but: str = "") -> None:
+        for node, state in self._state.items():
+            if state != "ended" and node != but:
+                self._tell(node, message)
+
+    def _tell(self, node: str, message: dict[str, Any]) -> None:
+        self._untold[node].append(wire.pack(message))
+        self._flush(node)
+
+    def _flush(self, node: str) -> None:
+        """Send what waits for a node; one that has not connected yet gets it when it has."""
+        untold = self._untold[node]
+        with contextlib.suppress(zmq.Again):
+            while untold:
+                self.engine.lines[node].send(untold[0], zmq.NOBLOCK)
+                untold.popleft()
+
+    # -- the dispatcher's thread -----------------------------------------------------------------------------------
+
+    def _dispatch(self) -> None:
+        """Call `on_record` in a thread of its own, so that it may call `Run.set` and `Run.stop`."""
+        while True:
+            self._arrived.wait()
+            self._arrived.clear()
+            ending = self._all_arrived
+            while self._order:
+                block, record = self._order.popleft()
+                try:
+                    assert self._on_record is not None
+                    self._on_record(block, record)
+                except BaseException as error:
+                    self._on_record = None
+                    self._order.clear()
+                    self.fail(f"on_record raised {type(error).__name__}: {error}", block, traceback.format_exc())
+                    break
+            if ending:
+                return

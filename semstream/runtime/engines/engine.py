@@ -1,0 +1,27 @@
+"""Engine: what the conductor needs of where the nodes of a run live."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from semstream.runtime.edges.sockets import Socket
+
+
+class Engine(Protocol):
+    """What the conductor needs of an engine. Every method is called from the conductor's thread."""
+
+    name: str
+    lines: dict[str, Socket]
+    """The owner's end of each node's control line."""
+
+    def launch(self) -> None:
+        """Open the control lines and start every node."""
+
+    def newly_dead(self) -> list[tuple[str, str]]:
+        """(node, why) for nodes that have died without a word since the last call."""
+
+    def abandon(self, node: str) -> None:
+        """Give up on a node that does not end."""
+
+    def close(self) -> None:
+        """Free what the engine holds; every node has ended or was abandoned."""

@@ -1,0 +1,232 @@
+"""Node: runs one block between its edges. The same loop under every engine."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Iterator
+
+from semstream.runtime.block.calling import by_port, call, source_items, stamp
+from semstream.runtime.edges.receiver import Arrival, Inputs
+from semstream.runtime.edges.sender import Sender
+from semstream.runtime.edges.sockets import LINGER_MS
+from semstream.runtime.engines.host import IDLE_MS, NodeHost
+from semstream.runtime.errors import BlockError, FlowgraphError, SemstreamError, SkipFrame
+from semstream.runtime.frames import wire
+from semstream.runtime.frames.frame import Frame
+from semstream.runtime.frames.types import ANY
+
+PUMP_EVERY_NS = 1_000_000
+
+
+class Halted(Exception):  # noqa: N818 - a signal, not an error
+    """The owner wants this node to end now."""
+
+
+class Node(NodeHost):
+    """One block (or replica) with its edges. `run` is the whole life of it."""
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Start, work until the end of the stream or a stop, stop, and tell the owner how it went."""
+        started = failed = False
+        try:
+            self._open()
+            self.block.name, self.block.seed, self.block.graph = self.spec.block, self.spec.seed, self.spec.graph
+            self.block._host = self
+            self.block.start()
+            started = True
+            self.phase = "process"
+            self.control.tell("ready")
+            while not (self.going or self.draining or self.halted):
+                self.pump(IDLE_MS)
+            if self.block.is_source:
+                self.phase = "frames"
+                self._generate()
+            else:
+                self._consume()
+            self._raise_lost()
+        except Halted:
+            pass
+        except BaseException as error:
+            failed = True
+            self._fail(error)
+        if started:
+            try:
+                self.phase = "stop"
+                self.block.stop()
+            except BaseException as error:
+                if not failed:
+                    failed = True
+                    self._fail(error)
+        self._close(failed)
+
+    def _open(self) -> None:
+        log = self.block.log
+        for spec in self.spec.outputs:
+            sender = Sender(self.context, spec, self.out_types.get(spec.port, ANY), self.spec.block, self.counters, log)
+            self._senders.setdefault(spec.port, []).append(sender)
+            self._all_senders.append(sender)
+            self._register(sender.socket, sender.on_readable)
+        inputs = self._inputs = Inputs(
+            self.context, self.spec.inputs, self.block.inputs, self.spec.node, self.counters, log
+        )
+        for link in inputs.links:
+            self._register(link.socket, lambda link=link: inputs.on_readable(link))  # type: ignore[misc]
+            if link.monitor is not None:
+                self._register(link.monitor, lambda link=link: inputs.on_monitor(link))  # type: ignore[misc]
+
+    def _close(self, failed: bool) -> None:
+        if not failed and not self.halted:
+            failed = not self._settle()
+        kind = "error" if failed or self.halted else "eos"
+        for sender in self._all_senders:
+            sender.end(kind, f"block {self.spec.block!r} has failed or was stopped")
+        if self._inputs is not None:
+            for link in self._inputs.links:
+                link.say_bye()
+        self._report("done")
+        linger = 200 if self.halted or failed else LINGER_MS
+        for sender in self._all_senders:
+            sender.close(linger)
+        if self._inputs is not None:
+            for link in self._inputs.links:
+                link.close(linger)
+        self.control.socket.close(LINGER_MS)
+
+    def _settle(self) -> bool:
+        """Wait until every receiver is there and has all frames; False if the run was halted before."""
+        while not self.halted and not all(sender.settled for sender in self._all_senders):
+            self.pump(IDLE_MS)
+        lost = next((sender.lost for sender in self._all_senders if sender.lost), "")
+        if lost:
+            self._fail(FlowgraphError(f"block {self.spec.block!r}: {lost}", self.spec.block))
+            return False
+        return not self.halted
+
+    def _fail(self, error: BaseException) -> None:
+        told = isinstance(error, BlockError) or (isinstance(error, FlowgraphError) and not error.traceback_text)
+        text = "" if told else "".join(traceback.format_exception(error))
+        message = str(error) if isinstance(error, SemstreamError) else f"{type(error).__name__}: {error}"
+        phase = "" if told else self.phase  # what names its block needs no "failed in"
+        self.control.tell("failed", phase=phase, message=message[:100_000], traceback=text[-1_000_000:])
+
+    # -- the two loops ---------------------------------------------------------------------------------------------
+
+    def _consume(self) -> None:
+        inputs = self._inputs
+        assert inputs is not None
+        ready = inputs.ready
+        while not self.halted:
+            if self._lost:
+                self._raise_lost()
+            if self._sets:
+                self._apply_sets()
+            if not self._outputs_ready():
+                self.pump(IDLE_MS)
+            elif ready:
+                self._step(ready.popleft())
+                if time.perf_counter_ns() - self._pumped_ns > PUMP_EVERY_NS:
+                    self.pump(0)
+            elif inputs.ended:
+                return
+            else:
+                self.pump(IDLE_MS)
+
+    def _step(self, unit: dict[str, Arrival] | wire.Gap) -> None:
+        block = self.block
+        if not isinstance(unit, dict):
+            if not block.renumber:
+                for sender in self._all_senders:
+                    sender.give_gap(*unit)
+            return
+        inputs = self._inputs
+        assert inputs is not None
+        counters = self.counters
+        begin = time.perf_counter_ns()
+        frames: dict[str, Frame] = {}
+        for port, arrival in unit.items():
+            counters.wait.add(begin - arrival.at_ns)
+            frames[port] = frame = arrival.frame
+        counters.age.add(time.time_ns() - frame.t0_ns)
+        self._blocked_ns = 0
+        given = set()
+        try:
+            for port, output in call(block, frames, self.numbering):
+                given.add(port)
+                self._emit(port, output)
+        except SkipFrame as skip:
+            counters.skips[skip.reason] += 1
+        counters.work.add(time.perf_counter_ns() - begin - self._blocked_ns)
+        # Credit only now: the frame at hand counts, so with credit 2 one is worked on and one waits. Granting first
+        # would let a third come, older by one more work time, and cost the frame the time of sending the grant.
+        for arrival in unit.values():
+            inputs.taken(arrival)
+        if len(given) < len(self._senders) and not block.renumber:
+            for port, senders in self._senders.items():
+                if port not in given:
+                    for sender in senders:
+                        sender.give_gap(frame.stream, frame.seq, frame.seq)
+
+    def _generate(self) -> None:
+        block = self.block
+        generator = iter(block.frames())
+        items = source_items(block, generator)
+        try:
+            while not (self.draining or self.halted):
+                if self._lost:
+                    self._raise_lost()
+                if self._sets:
+                    self._apply_sets()
+                if self.held or not self._outputs_ready():
+                    self.pump(IDLE_MS)
+                    continue
+                begin = time.perf_counter_ns()
+                self._blocked_ns = 0
+                try:
+                    item = next(items)
+                except StopIteration:
+                    return
+                self.counters.work.add(time.perf_counter_ns() - begin - self._blocked_ns)
+                if isinstance(item, SkipFrame):
+                    self.skip(item.reason)
+                else:
+                    for port, frame in by_port(block, item):
+                        stamp(block, port, frame, self.numbering)
+                        self._emit(port, frame)
+                if time.perf_counter_ns() - self._pumped_ns > PUMP_EVERY_NS:
+                    self.pump(0)
+        finally:
+            if isinstance(generator, Iterator) and hasattr(generator, "close"):
+                generator.close()
+
+    def _emit(self, port: str, frame: Frame) -> None:
+        counters = self.counters
+        counters.frames_out[port] += 1
+        senders = self._senders.get(port)
+        if not senders:
+            return
+        parts = wire.encode(frame)
+        nbytes = frame.nbytes
+        for sender in senders:
+            if not sender.ready:
+                begin = time.perf_counter_ns()
+                while not sender.ready:
+                    self.pump(IDLE_MS)
+                    if self.halted:
+                        raise Halted
+                self._blocked_ns += time.perf_counter_ns() - begin
+            sender.give(frame.stream, frame.seq, parts, nbytes)
+
+    def _outputs_ready(self) -> bool:
+        return all(sender.ready for sender in self._all_senders)
+
+
+def run_node(node: Node) -> None:
+    """Thread body: a node that cannot even report is logged."""
+    try:
+        node.run()
+    except BaseException:
+        logging.getLogger("semstream").exception("node %s", node.spec.node)

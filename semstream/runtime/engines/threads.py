@@ -1,0 +1,70 @@
+"""Engine `threads`: one thread a block, edges over inproc (arrays are shared, not copied)."""
+
+from __future__ import annotations
+
+import threading
+
+import zmq
+
+from semstream.runtime.edges.sockets import Socket, open_socket
+from semstream.runtime.engines.control import MAX_RECORD_BYTES
+from semstream.runtime.engines.node import Node, run_node
+from semstream.runtime.graph.plan import Plan
+
+_LEFT_OPEN: list[zmq.Context[Socket]] = []
+"""Contexts with an abandoned thread: collecting one would wait for that thread's sockets, perhaps for ever."""
+
+
+class ThreadEngine:
+    """The default engine: everything in this process."""
+
+    name = "threads"
+
+    def __init__(self, plan: Plan) -> None:
+        self.lines: dict[str, Socket] = {}
+        self._context: zmq.Context[Socket] = zmq.Context()
+        self._context.set(zmq.MAX_SOCKETS, 8192)
+        self._placed = plan.place(
+            lambda i: f"inproc://control-{i}", lambda i, r, _: f"inproc://edge-{i}-{r}", lambda block: ""
+        )
+        self._threads: dict[str, threading.Thread] = {}
+        self._abandoned: set[str] = set()
+
+    def launch(self) -> None:
+        """Open the control lines and start every node."""
+        for placed in self._placed:
+            line = open_socket(self._context, zmq.DEALER, MAX_RECORD_BYTES, False)
+            line.bind(placed.spec.control)
+            self.lines[placed.spec.node] = line
+        for placed in self._placed:
+            block = placed.block
+            if placed.replica:
+                settings = {name: getattr(block.settings, name) for name in type(block.settings).model_fields}
+                block = type(block)(name=block.name, **settings)
+            node = Node(placed.spec, block, self._context, out_types=placed.out_types)
+            thread = threading.Thread(target=run_node, args=(node,), name=placed.spec.node, daemon=True)
+            self._threads[placed.spec.node] = thread
+            thread.start()
+
+    def newly_dead(self) -> list[tuple[str, str]]:
+        """Threads that have ended; the conductor ignores those that have said so."""
+        gone = [node for node, thread in self._threads.items() if not thread.is_alive()]
+        for node in gone:
+            del self._threads[node]
+        return [(node, "its thread ended without a word") for node in gone]
+
+    def abandon(self, node: str) -> None:
+        """A thread cannot be killed; as a daemon it does not hold up the exit of the process."""
+        self._abandoned.add(node)
+
+    def close(self) -> None:
+        """Close the lines, and the context unless an abandoned thread still uses it."""
+        for node, thread in self._threads.items():
+            if node not in self._abandoned:
+                thread.join(1.0)
+        for line in self.lines.values():
+            line.close(0)
+        if not any(thread.is_alive() for thread in self._threads.values()):
+            self._context.term()
+        else:
+            _LEFT_OPEN.append(self._context)

@@ -1,0 +1,92 @@
+"""Flowgraph: a graph that can be run, saved and loaded. The user's way in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from semstream.runtime.engines.choice import make_engine
+from semstream.runtime.engines.main_script import refuse_in_child
+from semstream.runtime.graph.graph import Graph
+from semstream.runtime.graph.plan import Plan
+from semstream.runtime.run import OnRecord, Run
+from semstream.runtime.signals import StopSignals
+
+
+class Flowgraph(Graph):
+    """Blocks, the edges that frames take between them, and their runs.
+
+    Parameters
+    ----------
+    name
+        Name of the graph, in logs and reports.
+    seed
+        Seed of every random number in it; blocks see it as ``self.seed``.
+    engine
+        Engine of its runs unless they ask for another.
+
+    Examples
+    --------
+    >>> fg = Flowgraph("demo", seed=1)
+    >>> fg.connect(Counter(count=10), Collector())   # doctest: +SKIP
+    """
+
+    def start(self, engine: str | None = None, on_record: OnRecord | None = None) -> Run:
+        """Start and return at once; `Run.wait` waits for the end.
+
+        Raises
+        ------
+        FlowgraphError
+            If the graph is not complete or the engine is unknown. What fails later is raised by `Run.wait`.
+        """
+        refuse_in_child()
+        self.validate()
+        plan = Plan(self)
+        return Run(plan, make_engine(engine or self.engine, plan), on_record)
+
+    def run(self, engine: str | None = None, on_record: OnRecord | None = None, timeout: float | None = None) -> Run:
+        """Start, wait for the end and return the finished run.
+
+        Ctrl-C and SIGTERM stop the run within two seconds; then ``run.interrupted`` is True and ``run.exit_code`` is
+        130 or 143, and what had arrived is in the run.
+
+        Raises
+        ------
+        FlowgraphError
+            If a block fails, its process dies, a peer falls silent, or the run takes more than `timeout` seconds;
+            names the block, carries its traceback and, as ``.run``, the run.
+        """
+        with StopSignals() as signals:
+            run = self.start(engine, on_record)
+            signals.attach(run)
+            run.wait(timeout)
+        return run
+
+    def save(self, path: str | Path) -> None:
+        """Write the graph as YAML: what `load` and ``semstream run`` make the same graph of.
+
+        Settings that were not given are left out. CURVE keys go into files beside it that only their owner can read.
+
+        Raises
+        ------
+        FlowgraphError
+            If a block's class cannot be found from a file.
+        OSError
+            If the file cannot be written.
+        """
+        from semstream.runtime.files import file
+
+        file.save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a graph that `save`, or a person, wrote as YAML.
+
+        Raises
+        ------
+        FlowgraphFileError
+            If the file cannot be read or anything in it is wrong; one line a finding, ``file:line: message``.
+        """
+        from semstream.runtime.files import file
+
+        return file.load(Path(path), cls)

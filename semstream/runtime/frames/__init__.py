@@ -1,0 +1,1 @@
+"""What travels: frames, the types of their arrays, their wire form and recordings. Imports errors alone."""

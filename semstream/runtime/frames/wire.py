@@ -1,0 +1,273 @@
+"""Wire form: one msgpack header, then one raw buffer an array. Nothing is pickled, everything is checked before use.
+
+    | header {v, kind, stream, seq, t0_ns, tags, trace, arrays: [{name, dtype, shape}]} | array 0 | array 1 | ...
+
+Kinds: `data` and `gap` (frames that will not come) flow with credit; `eos`, `error` and `hello` without; `credit` and
+`bye` flow the other way. `gaps`: [[stream, first, last], ...] also rides on `data`, so that a dropped or skipped frame
+makes no join and no reordering wait. Array bytes are little-endian, C order.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgpack
+import numpy as np
+
+from semstream.runtime.errors import WireError
+from semstream.runtime.frames.frame import Array, Frame
+from semstream.runtime.frames.types import DTYPES, MAX_ARRAYS, MAX_DIMENSIONS, NAME_OF_DTYPE, PortType
+
+VERSION = 1
+KINDS = frozenset(("data", "gap", "eos", "error", "hello", "credit", "bye", "ping"))
+MAX_HEADER_BYTES = 2**20
+MAX_ITEMS = 2**16
+MAX_TRACE = 1024
+MAX_SEQ = 2**63 - 1
+MAX_CREDIT = 4096
+ZERO_COPY_BYTES = 65536
+"""Buffers of this size and more are handed to ZeroMQ without a copy; below, the copy costs less than the tracking."""
+
+Gap = tuple[str, int, int]
+"""(stream, first seq, last seq) that will not come."""
+
+
+@dataclass(slots=True)
+class Message:
+    """A checked message. `fields` holds what only control kinds carry."""
+
+    kind: str
+    frame: Frame | None = None
+    gaps: list[Gap] = field(default_factory=list)
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+def plain(value: Any) -> Any:
+    """Turn NumPy scalars and small arrays, tuples and sets into msgpack values (hook of the packer)."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray) and value.size <= MAX_ITEMS:
+        return value.tolist()
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} is not a small value (None, bool, int, float, str, bytes, list, dict)")
+
+
+def pack(value: Any) -> bytes:
+    """Pack a small value as msgpack.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+        If it holds something that msgpack has no form for.
+    """
+    packed: bytes = msgpack.packb(value, default=plain, use_bin_type=True)
+    return packed
+
+
+def unpack(data: bytes | memoryview, limit: int = MAX_HEADER_BYTES) -> Any:
+    """Unpack msgpack from outside under limits.
+
+    Raises
+    ------
+    WireError
+        If it is too long or no msgpack.
+    """
+    size = len(data)
+    if size > limit:
+        raise WireError("header_too_long", f"{size} bytes, the limit is {limit}")
+    try:
+        return msgpack.unpackb(
+            data,
+            raw=False,
+            strict_map_key=True,
+            max_str_len=size,
+            max_bin_len=size,
+            max_array_len=MAX_ITEMS,
+            max_map_len=MAX_ITEMS,
+            max_ext_len=0,
+        )
+    except Exception as error:  # msgpack raises many kinds on garbage
+        raise WireError("not_msgpack", str(error)) from error
+
+
+def encode(frame: Frame, gaps: Sequence[Gap] = ()) -> list[Any]:
+    """Message parts of a frame: header bytes, then one contiguous buffer an array (no copy of contiguous arrays).
+
+    Raises
+    ------
+    TypeError
+        If a tag is no msgpack value or an array's dtype has no wire form.
+    """
+    described = []
+    parts: list[Any] = [b""]
+    for name, array in frame.arrays.items():
+        dtype = NAME_OF_DTYPE.get(array.dtype)
+        if dtype is None:
+            raise TypeError(f"array {name!r} of dtype {array.dtype} has no wire form; use one of {', '.join(DTYPES)}")
+        described.append({"name": name, "dtype": dtype, "shape": array.shape})
+        parts.append(buffer_of(array))
+    parts[0] = data_header(frame, described, gaps)
+    return parts
+
+
+def data_header(frame: Frame, described: list[dict[str, Any]], gaps: Sequence[Gap]) -> bytes:
+    """Header of a data message."""
+    header = {
+        "v": VERSION,
+        "kind": "data",
+        "stream": frame.stream,
+        "seq": frame.seq,
+        "t0_ns": frame.t0_ns,
+        "tags": frame.tags,
+        "trace": frame.trace,
+        "arrays": described,
+    }
+    if gaps:
+        header["gaps"] = gaps
+    packed = pack(header)
+    if len(packed) > MAX_HEADER_BYTES:
+        raise TypeError(f"tags and trace take {len(packed)} bytes, the limit is {MAX_HEADER_BYTES}: send an array")
+    return packed
+
+
+def buffer_of(array: Array) -> Any:
+    """The array's bytes: itself as bytes if small, else a read-only flat view that ZeroMQ can hold on to."""
+    if sys.byteorder == "big":  # pragma: no cover
+        array = array.astype(array.dtype.newbyteorder("<"))
+    if array.nbytes < ZERO_COPY_BYTES:
+        return array.tobytes()
+    flat: Any = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return memoryview(flat)
+
+
+def control(kind: str, **fields: Any) -> bytes:
+    """Header of a control message."""
+    return pack({"v": VERSION, "kind": kind, **fields})
+
+
+def decode(parts: Sequence[Any], port_type: PortType) -> Message:
+    """Check a message and make it a `Message`.
+
+    Parameters
+    ----------
+    parts
+        Header and array buffers (bytes or memoryviews), untrusted.
+    port_type
+        What the receiving port takes, with its limits.
+
+    Raises
+    ------
+    WireError
+        If anything about it is not as declared; never anything else.
+    """
+    if not parts:
+        raise WireError("part_count", "no header")
+    header = unpack(parts[0])
+    if type(header) is not dict:
+        raise WireError("not_a_map", f"the header is a {type(header).__name__}")
+    get = header.get
+    version = get("v")
+    if type(version) is not int or version != VERSION:
+        raise WireError("version", f"expected version {VERSION}, got {str(version)[:40]}")
+    kind = get("kind")
+    if type(kind) is not str or kind not in KINDS:
+        raise WireError("kind", f"unknown kind {str(kind)[:40]!r}")
+    raw_gaps = get("gaps")
+    gaps = _gaps(raw_gaps) if raw_gaps is not None else []
+    if kind != "data":
+        if len(parts) != 1:
+            raise WireError("part_count", f"a {kind} message has one part, got {len(parts)}")
+        return Message(kind, None, gaps, header)
+    stream, seq, t0_ns, tags, trace = get("stream"), get("seq"), get("t0_ns"), get("tags"), get("trace")
+    if type(stream) is not str or len(stream) > 256:
+        raise WireError("field_type", "stream is not a short string")
+    if type(seq) is not int or not 0 <= seq <= MAX_SEQ:
+        raise WireError("field_type", "seq is not an integer from 0 to 2**63 - 1")
+    if type(t0_ns) is not int or not 0 <= t0_ns <= MAX_SEQ:
+        raise WireError("field_type", "t0_ns is not an integer from 0 to 2**63 - 1")
+    if type(tags) is not dict or not all(type(key) is str for key in tags):
+        raise WireError("tags", "tags are not a map with string keys")
+    if type(trace) is not list or len(trace) > MAX_TRACE:
+        raise WireError("trace", "trace is not a short list")
+    for hop in trace:
+        if type(hop) is not list or len(hop) != 2 or type(hop[0]) is not str or type(hop[1]) is not int:
+            raise WireError("trace", "a hop is not [name, time]")
+    return Message("data", Frame(_arrays(get("arrays"), parts, port_type), seq, stream, t0_ns, tags, trace), gaps)
+
+
+def _arrays(described: Any, parts: Sequence[Any], port_type: PortType) -> dict[str, Array]:
+    seen = port_type._seen[0]
+    if seen is not None and seen[0] == described:  # equal to what was checked; the checked values are what is used
+        checked: list[_Checked] = seen[1]
+        if len(parts) != len(checked) + 1:
+            raise WireError("part_count", f"{len(checked)} arrays declared, {len(parts) - 1} sent")
+    else:
+        checked = _check_described(described, len(parts), port_type)
+        port_type._seen[0] = (described, checked)
+    arrays: dict[str, Array] = {}
+    for (name, dtype, dimensions, expected), part in zip(checked, parts[1:], strict=True):
+        if len(part) != expected:
+            raise WireError("byte_count", f"array {name!r}: expected {expected} bytes, got {len(part)}")
+        if sys.byteorder == "big":  # pragma: no cover
+            part = np.frombuffer(part, dtype.newbyteorder("<")).astype(dtype).tobytes()
+        try:
+            array: Array = np.ndarray(dimensions, dtype, part) if expected else np.zeros(dimensions, dtype)
+        except (ValueError, OverflowError, MemoryError, TypeError) as error:
+            raise WireError("shape", f"array {name!r}: {error}") from error
+        array.flags.writeable = False
+        arrays[name] = array
+    return arrays
+
+
+_Checked = tuple[str, np.dtype[Any], tuple[int, ...], int]
+
+
+def _check_described(described: Any, part_count: int, port_type: PortType) -> list[_Checked]:
+    if type(described) is not list or len(described) > MAX_ARRAYS:
+        raise WireError("field_type", "arrays is not a short list")
+    if part_count != len(described) + 1:
+        raise WireError("part_count", f"{len(described)} arrays declared, {part_count - 1} sent")
+    checked: list[_Checked] = []
+    for item in described:
+        if type(item) is not dict or len(item) != 3:
+            raise WireError("field_type", "an array is not {name, dtype, shape}")
+        name, dtype_name, shape = item.get("name"), item.get("dtype"), item.get("shape")
+        if type(name) is not str or not 0 < len(name) <= 256:
+            raise WireError("field_type", "an array's name is not a short string")
+        dtype = DTYPES.get(dtype_name) if type(dtype_name) is str else None
+        if dtype is None:
+            raise WireError("dtype", f"array {name!r} of dtype {str(dtype_name)[:40]!r}")
+        if type(shape) is not list or len(shape) > MAX_DIMENSIONS:
+            raise WireError("shape", f"array {name!r}: the shape is not a short list")
+        nbytes = dtype.itemsize
+        for size in shape:
+            if type(size) is not int or not 0 <= size <= MAX_SEQ:
+                raise WireError("shape", f"array {name!r}: a size is not an integer from 0")
+            nbytes *= size
+        if any(name == other[0] for other in checked):
+            raise WireError("duplicate_array", f"array {name!r} twice")
+        checked.append((name, dtype, tuple(shape), nbytes))
+    wrong = port_type.mismatch([entry[:3] for entry in checked])
+    if wrong is not None:
+        raise WireError(*wrong)
+    return checked
+
+
+def _gaps(value: Any) -> list[Gap]:
+    if type(value) is not list or len(value) > MAX_ITEMS:
+        raise WireError("gaps", "gaps are not a short list")
+    gaps: list[Gap] = []
+    for item in value:
+        if type(item) is not list or len(item) != 3:
+            raise WireError("gaps", "a gap is not [stream, first, last]")
+        stream, first, last = item
+        if type(stream) is not str or type(first) is not int or type(last) is not int or not 0 <= first <= last:
+            raise WireError("gaps", "a gap is not [stream, first, last]")
+        if last > MAX_SEQ or len(stream) > 256:
+            raise WireError("gaps", "a gap is out of range")
+        gaps.append((stream, first, last))
+    return gaps

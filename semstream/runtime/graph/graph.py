@@ -1,0 +1,247 @@
+"""Graph: blocks and the edges between them, checked as they are connected. It is data; it starts nothing."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TypeVar
+
+from semstream.runtime.block.block import Block, BoundPort, In
+from semstream.runtime.errors import FlowgraphError, PortError
+from semstream.runtime.frames.types import ANY, PortType
+from semstream.runtime.frames.wire import MAX_CREDIT
+from semstream.runtime.graph.edge import POLICIES, Edge
+from semstream.runtime.graph.endpoints import CurveKeys, check_endpoint, check_listen
+from semstream.runtime.graph.loops import check_no_loop
+
+B = TypeVar("B", bound=Block)
+Endpoint = Block | BoundPort
+
+
+class Graph:
+    """Blocks, and the edges that frames take between them.
+
+    Parameters
+    ----------
+    name
+        Name of the graph, in logs and reports.
+    seed
+        Seed of every random number in it; blocks see it as ``self.seed``.
+    engine
+        Engine of its runs unless they ask for another.
+    """
+
+    def __init__(self, name: str = "flowgraph", seed: int = 0, engine: str = "threads") -> None:
+        self.name = name
+        self.seed = seed
+        self.engine = engine
+        self.blocks: dict[str, Block] = {}
+        self.replicas: dict[str, int] = {}
+        self.processes: dict[str, str] = {}
+        self.edges: list[Edge] = []
+
+    def add(self, block: B, replicas: int = 1, process: str | None = None) -> B:
+        """Add a block and return it.
+
+        Parameters
+        ----------
+        block
+            The block. If its name was not given and is taken, it gets a number.
+        replicas
+            How many of it run side by side and share the frames; order is restored behind them. A replica sees only
+            some of the frames, so replicate blocks without state.
+        process
+            Under the engine ``processes``: blocks with the same name here share a process. Default: one of its own.
+
+        Raises
+        ------
+        FlowgraphError
+            If the name is taken, or the block cannot be replicated.
+        """
+        if block.name in self.blocks:
+            if block.named:
+                raise FlowgraphError(f"flowgraph {self.name!r} already has a block {block.name!r}; give another name=")
+            number = 2
+            while f"{block.name}_{number}" in self.blocks:
+                number += 1
+            block.name = f"{block.name}_{number}"
+        if replicas < 1:
+            raise FlowgraphError(f"block {block.name!r}: expected replicas >= 1, got {replicas}", block.name)
+        if replicas > 1 and (len(block.inputs) != 1 or block.renumber):
+            what = "renumbers its frames" if block.renumber else f"has {len(block.inputs)} inputs"
+            raise FlowgraphError(
+                f"block {block.name!r} {what} and cannot have replicas; replicate blocks with one input", block.name
+            )
+        self.blocks[block.name] = block
+        self.replicas[block.name] = replicas
+        self.processes[block.name] = process or block.name
+        return block
+
+    def connect(self, *chain: Endpoint, policy: str = "block", credit: int = 2, depth: int = 1) -> None:
+        """Connect blocks (or ports, where a block has several) in a chain.
+
+        Parameters
+        ----------
+        *chain
+            Two or more. A block stands for its only port in that direction; blocks not yet added are added.
+        policy
+            ``"block"``: lossless, the sender waits. ``"drop_oldest"``: the sender goes on, what is too old is dropped
+            and counted. ``"latest"``: only the newest frame waits (monitors).
+        credit
+            Frames that may be under way to one receiver. 2 keeps frames young, 8 gives more frames a second.
+        depth
+            For ``"drop_oldest"``: frames that wait at the sender besides.
+
+        Raises
+        ------
+        PortError
+            If the ports do not fit: block, port, expected, got, and what to do.
+        """
+        if len(chain) < 2:
+            raise PortError("connect() expects at least two blocks or ports")
+        for first, second in pairwise(chain):
+            sender, receiver = self._port(first, False), self._port(second, True)
+            self._check_edge(policy, credit, depth, receiver)
+            self.edges.append(Edge(sender, receiver, policy, credit, 1 if policy == "latest" else depth))
+            try:
+                self._check_types()
+                check_no_loop(self.blocks, self._followers())
+            except PortError:
+                self.edges.pop()
+                raise
+
+    def listen(
+        self,
+        port: Endpoint,
+        endpoint: str,
+        *,
+        policy: str = "block",
+        depth: int = 1,
+        curve: CurveKeys | None = None,
+    ) -> None:
+        """Export an output port: other flowgraphs dial `endpoint` and share its frames.
+
+        Raises
+        ------
+        FlowgraphError
+            If the endpoint is malformed, or can be reached from other machines and `curve` does not say who may.
+        """
+        sender = self._port(port, False)
+        check_listen(sender.block.name, sender.name, endpoint, curve)
+        if self.replicas[sender.block.name] > 1:
+            raise FlowgraphError(f"{sender}: replicas cannot share one endpoint; put a block behind them")
+        self._check_edge(policy, 1, depth, None)
+        self.edges.append(Edge(sender, None, policy, 1, 1 if policy == "latest" else depth, endpoint, curve))
+
+    def dial(
+        self,
+        endpoint: str,
+        port: Endpoint,
+        *,
+        credit: int = 2,
+        curve: CurveKeys | None = None,
+        connect_timeout: float = 30.0,
+    ) -> None:
+        """Import the frames that another flowgraph gives at `endpoint` into an input port.
+
+        Parameters
+        ----------
+        connect_timeout
+            Seconds to wait for the other flowgraph before the run fails.
+        """
+        receiver = self._port(port, True)
+        check_endpoint(receiver.block.name, receiver.name, endpoint)
+        if curve is not None and not curve.server:
+            raise FlowgraphError(f"{receiver}: dialling with CURVE needs the listener's public key, CurveKeys(server=)")
+        self._check_edge("block", credit, 1, receiver)
+        self.edges.append(Edge(None, receiver, "block", credit, 1, endpoint, curve, connect_timeout))
+
+    def validate(self) -> None:
+        """Check the whole graph, as `start` does.
+
+        Raises
+        ------
+        FlowgraphError
+            If there is no block, or an input port has no edge.
+        PortError
+            If ports do not fit.
+        """
+        if not self.blocks:
+            raise FlowgraphError(f"flowgraph {self.name!r} has no blocks")
+        for port in self.unconnected():
+            raise FlowgraphError(
+                f"{port} ({port.port.type.name}) is not connected; connect(..., {port.block.name}.{port.name}) or "
+                "dial() it",
+                port.block.name,
+            )
+        self._check_types()
+
+    def unconnected(self) -> list[BoundPort]:
+        """Input ports without an edge."""
+        taken = {(e.receiver.block.name, e.receiver.name) for e in self.edges if e.receiver}
+        return [b.port(name) for b in self.blocks.values() for name in b.inputs if (b.name, name) not in taken]
+
+    def type_of(self, port: BoundPort) -> PortType:
+        """What a port carries; for an output that is like an input, what is connected there."""
+        seen = set()
+        while not isinstance(port.port, In) and port.port.like is not None and port.block.name not in seen:
+            seen.add(port.block.name)
+            like = port.port.like
+            declared = port.block.inputs[like].type
+            if not declared.is_any:
+                return declared
+            taken = ((e.receiver, e.sender) for e in self.edges if e.receiver)
+            source = next((s for r, s in taken if r.block is port.block and r.name == like), None)
+            if source is None:
+                return ANY
+            port = source
+        return port.port.type
+
+    def _port(self, end: Endpoint, is_input: bool) -> BoundPort:
+        direction = "input" if is_input else "output"
+        block = end if isinstance(end, Block) else end.block
+        if self.blocks.get(block.name) is not block:
+            self.add(block)
+        if isinstance(end, BoundPort) and end.is_input == is_input:
+            return end
+        names = list(block.inputs if is_input else block.outputs)
+        if len(names) != 1:
+            way = f"name the port, e.g. {block.name}.{names[0]}" if names else f"it can only be the {_end(is_input)}"
+            raise PortError(f"block {block.name!r}: expected one {direction} port, got {names or 'none'}; {way}")
+        return block.port(names[0])
+
+    def _check_edge(self, policy: str, credit: int, depth: int, receiver: BoundPort | None) -> None:
+        if policy not in POLICIES:
+            raise PortError(f"expected a policy of {', '.join(POLICIES)}, got {policy!r}")
+        if not 1 <= credit <= MAX_CREDIT or depth < 1:
+            raise PortError(f"expected credit from 1 to {MAX_CREDIT} and depth >= 1, got {credit} and {depth}")
+        if receiver is None:
+            return
+        for edge in self.edges:
+            if edge.receiver and edge.receiver.block is receiver.block and edge.receiver.name == receiver.name:
+                raise PortError(
+                    f"{receiver} already takes {edge.name}; an input has one edge: give the block one port a sender"
+                )
+
+    def _check_types(self) -> None:
+        for edge in self.edges:
+            if edge.sender is None or edge.receiver is None:
+                continue
+            refusal = self.type_of(edge.sender).refusal(edge.receiver.port.type)
+            if refusal is not None:
+                raise PortError(
+                    f"{edge.receiver}: {refusal} from {edge.sender}; connect a block that gives "
+                    f"{edge.receiver.port.type.name}, or put a converting block between"
+                )
+            pair = self.replicas[edge.sender.block.name], self.replicas[edge.receiver.block.name]
+            if min(pair) > 1 and pair[0] != pair[1]:
+                raise PortError(
+                    f"{edge.receiver} has {pair[1]} replicas and {edge.sender} has {pair[0]}; replicated neighbours "
+                    "run as parallel lanes: give both the same number, or put a block between"
+                )
+
+    def _followers(self) -> list[tuple[str, str]]:
+        return [(e.sender.block.name, e.receiver.block.name) for e in self.edges if e.sender and e.receiver]
+
+
+def _end(is_input: bool) -> str:
+    return "first of a chain" if is_input else "last of a chain"

@@ -1,0 +1,71 @@
+"""What a node is told about itself: plain values, so that it can be built in a thread, a process or elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from semstream.runtime.graph.endpoints import CurveKeys
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One input port of a node and the senders that it listens to."""
+
+    port: str
+    edge: str
+    endpoints: list[str]
+    producers: list[str]
+    credit: int
+    remote: bool = False
+    connect_timeout_s: float = 30.0
+    curve: CurveKeys | None = None
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """One edge that leaves a node and the receivers that share it."""
+
+    port: str
+    edge: str
+    endpoint: str
+    policy: str
+    depth: int
+    consumers: list[str]
+    remote: bool = False
+    curve: CurveKeys | None = None
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """A block (or one replica of it) as a node of a run."""
+
+    node: str
+    block: str
+    graph: str
+    reference: str
+    settings: str
+    seed: int
+    control: str
+    inputs: list[InputSpec]
+    outputs: list[OutputSpec]
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, value: dict[str, Any]) -> NodeSpec:
+        """Inverse of `to_plain`."""
+
+        def keys(item: dict[str, Any]) -> dict[str, Any]:
+            curve = item["curve"]
+            return {**item, "curve": CurveKeys(**{**curve, "clients": tuple(curve["clients"])}) if curve else None}
+
+        return cls(
+            **{
+                **value,
+                "inputs": [InputSpec(**keys(item)) for item in value["inputs"]],
+                "outputs": [OutputSpec(**keys(item)) for item in value["outputs"]],
+            }
+        )
