@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 SNIPPETS = dict(re.findall(r"<!-- test: (\w+) -->\n```python\n(.*?)```", TEXT, re.DOTALL))
-WORDS = {"wiring": " dB", "block": "20", "live": "8.00 bits a feature"}
+WORDS = {"wiring": " dB", "block": "20", "live": "8.00 bits a feature", "script": "3.000"}
 
 
 @pytest.mark.parametrize("name", sorted(WORDS))

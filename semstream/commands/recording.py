@@ -5,15 +5,12 @@ from __future__ import annotations
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from semstream.commands import fail
 from semstream.commands.opening import open_flowgraph
-
-if TYPE_CHECKING:
-    from semstream.runtime import Flowgraph
 
 app = typer.Typer(rich_markup_mode=None)
 Pace = StrEnum("Pace", ["fast", "recorded"])
@@ -72,6 +69,7 @@ def replay(
     from blocks.recorder import Replay, replayed
     from semstream.runtime import Flowgraph, SemstreamError
     from semstream.runtime.frames.recording import RecordingError
+    from semstream.script import RunOptions, execute
 
     try:
         if into is None and not listen:
@@ -81,8 +79,7 @@ def replay(
             inner = open_flowgraph(into)
             if not edge:
                 fail(f"--edge: expected an edge of {into}: {', '.join(e.name for e in inner.edges)}")
-            _run(replayed(inner, edge, str(file), pace, speed), out)
-            return
+            execute(replayed(inner, edge, str(file), pace, speed), RunOptions(out=out))
         graph = Flowgraph("replay")
         source = graph.add(Replay(path=str(file), pace=pace, speed=speed))
         graph.listen(source, listen)
@@ -90,12 +87,6 @@ def replay(
         raise typer.Exit(graph.run().exit_code)
     except (SemstreamError, RecordingError) as error:
         fail(error)
-
-
-def _run(graph: Flowgraph, out: Path | None) -> None:
-    from semstream.commands.running import _run_graph
-
-    _run_graph(graph, None, out, "", False, 0)
 
 
 def _describe(file: Path) -> None:

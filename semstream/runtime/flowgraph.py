@@ -24,6 +24,8 @@ class Flowgraph(Graph):
         Seed of every random number in it; blocks see it as ``self.seed``.
     engine
         Engine of its runs unless they ask for another.
+    policy, credit
+        Of its edges unless `connect` or `listen` is told otherwise.
 
     Examples
     --------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from typing import Any
 
 from semstream.runtime.block.settings import Settings, from_plain, validated
@@ -20,7 +21,8 @@ def override(graph: Graph, assignments: Iterable[str]) -> None:
     graph
         The flowgraph; its blocks get new settings.
     assignments
-        Each ``block.setting=value``. Lists may stand without brackets: ``sweep.snr_db=1,4,inf``.
+        Each ``block.setting=value``. Lists may stand without brackets: ``sweep.snr_db=1,4,inf``. A pattern such as
+        ``*.bits=2`` is for all blocks of such a name that have the setting.
 
     Raises
     ------
@@ -42,14 +44,32 @@ def _override(graph: Graph, text: str) -> None:
     block_name, dot, setting = name.strip().rpartition(".")
     if not equals or not dot:
         raise SettingsError("expected block.setting=value")
-    block = graph.blocks.get(block_name)
-    if block is None:
+    assign(graph, block_name, setting, value.strip())
+
+
+def assign(graph: Graph, block_name: str, setting: str, text: str) -> None:
+    """Change one setting of a block, or of all blocks of a pattern such as ``*`` that have it.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such block or setting, or `text` is no value for it.
+    """
+    if "*" in block_name or "?" in block_name:
+        blocks = [block for name, block in graph.blocks.items() if fnmatchcase(name, block_name)]
+        blocks = [block for block in blocks if setting in type(block).Settings.model_fields]
+        if not blocks:
+            raise SettingsError(f"no block {block_name!r} has a setting {setting!r}")
+    elif block_name in graph.blocks:
+        blocks = [graph.blocks[block_name]]
+    else:
         raise SettingsError(f"no block {block_name!r}; {choice(block_name, graph.blocks)}")
-    cls = type(block).Settings
-    if setting not in cls.model_fields:
-        raise SettingsError(f"block {block_name!r} has no setting {setting!r}; {choice(setting, cls.model_fields)}")
-    given = {n: getattr(block.settings, n) for n in block.settings.model_fields_set}
-    block.settings = _typed(cls, given, setting, value.strip(), block_name)
+    for block in blocks:
+        cls = type(block).Settings
+        if setting not in cls.model_fields:
+            raise SettingsError(f"block {block_name!r} has no setting {setting!r}; {choice(setting, cls.model_fields)}")
+        given = {n: getattr(block.settings, n) for n in block.settings.model_fields_set}
+        block.settings = _typed(cls, given, setting, text, block.name)
 
 
 def _typed(cls: type[Settings], given: dict[str, Any], name: str, text: str, block: str) -> Settings:

@@ -28,12 +28,18 @@ class Graph:
         Seed of every random number in it; blocks see it as ``self.seed``.
     engine
         Engine of its runs unless they ask for another.
+    policy, credit
+        Of its edges unless `connect` or `listen` is told otherwise.
     """
 
-    def __init__(self, name: str = "flowgraph", seed: int = 0, engine: str = "threads") -> None:
+    def __init__(
+        self, name: str = "flowgraph", seed: int = 0, engine: str = "threads", *, policy: str = "block", credit: int = 2
+    ) -> None:
         self.name = name
         self.seed = seed
         self.engine = engine
+        self.policy = policy
+        self.credit = credit
         self.blocks: dict[str, Block] = {}
         self.replicas: dict[str, int] = {}
         self.processes: dict[str, str] = {}
@@ -76,7 +82,7 @@ class Graph:
         self.processes[block.name] = process or block.name
         return block
 
-    def connect(self, *chain: Endpoint, policy: str = "block", credit: int = 2, depth: int = 1) -> None:
+    def connect(self, *chain: Endpoint, policy: str | None = None, credit: int | None = None, depth: int = 1) -> None:
         """Connect blocks (or ports, where a block has several) in a chain.
 
         Parameters
@@ -98,6 +104,7 @@ class Graph:
         """
         if len(chain) < 2:
             raise PortError("connect() expects at least two blocks or ports")
+        policy, credit = policy or self.policy, self.credit if credit is None else credit
         for first, second in pairwise(chain):
             sender, receiver = self._port(first, False), self._port(second, True)
             self._check_edge(policy, credit, depth, receiver)
@@ -114,7 +121,7 @@ class Graph:
         port: Endpoint,
         endpoint: str,
         *,
-        policy: str = "block",
+        policy: str | None = None,
         depth: int = 1,
         curve: CurveKeys | None = None,
     ) -> None:
@@ -125,6 +132,7 @@ class Graph:
         FlowgraphError
             If the endpoint is malformed, or can be reached from other machines and `curve` does not say who may.
         """
+        policy = policy or self.policy
         sender = self._port(port, False)
         check_listen(sender.block.name, sender.name, endpoint, curve)
         if self.replicas[sender.block.name] > 1:

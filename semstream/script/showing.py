@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.console import Console, Group
@@ -20,21 +20,15 @@ from semstream.monitor.snapshot import Watch
 from semstream.monitor.top import render
 from semstream.runtime import Flowgraph, FlowgraphError, Run
 from semstream.runtime.signals import StopSignals
+from semstream.script.options import RunOptions
 
 console = Console(stderr=not sys.stdout.isatty())
-
-Monitor = Annotated[str, typer.Option(help="serve the live page on this port of loopback, or on a free one: auto")]
-Control = Annotated[bool, typer.Option("--control", help="let the page change settings; prints a token")]
-Prometheus = Annotated[int, typer.Option(help="serve all counters on this port of loopback; 0: not", min=0, max=65535)]
 
 
 def run_with_progress(
     graph: Flowgraph,
-    engine: str | None,
     total: int,
-    monitor: str = "",
-    control: bool = False,
-    prometheus: int = 0,
+    options: RunOptions,
 ) -> Run:
     """Run a flowgraph, watched as asked for.
 
@@ -43,12 +37,10 @@ def run_with_progress(
 
     Parameters
     ----------
-    engine
-        Its name; None: the graph's own.
     total
         Records that are to come; 0 if that is not known.
-    monitor, control, prometheus
-        The options of the same names.
+    options
+        Of these ``engine``, and how the run is watched.
 
     Raises
     ------
@@ -57,6 +49,7 @@ def run_with_progress(
     typer.BadParameter
         If the options do not fit.
     """
+    monitor, control = options.monitor, options.control
     if monitor and monitor != "auto" and not (monitor.isdigit() and 0 < int(monitor) < 65536):
         raise typer.BadParameter(f"--monitor: expected a port or auto, got {monitor!r}")
     if control and not monitor:
@@ -91,9 +84,9 @@ def run_with_progress(
 
         try:
             with StopSignals() as signals:
-                run = graph.start(engine, on_record)
+                run = graph.start(options.engine, on_record)
                 signals.attach(run)
-                with watched(run, monitor, control, prometheus, console):
+                with watched(run, monitor, control, options.prometheus, console):
                     if console.is_terminal:
                         watch = Watch(run)
                         shown.enter_context(
@@ -123,13 +116,13 @@ def finish(run: Run, records: Iterable[dict[str, Any]], out: Path | None, title:
     rows = list(records)
     if not rows and run.failure is not None:
         raise typer.Exit(run.exit_code)
-    text = results(rows, title, lines, out)
+    text = results(rows, title, lines, out) if rows else ""
     print(text or run.summary())
     counters = run.counters()
     drops = sum(sum(edge["drops"].values()) for edge in counters["edges"].values())
     skips = {f"{name}: {reason}": n for name, b in counters["blocks"].items() for reason, n in b["skips"].items()}
     print(f"\n{len(rows)} records in {run.duration:.1f} s; late frames dropped: {drops}; skipped: {skips or 0}")
-    if out is not None:
+    if out is not None and rows:
         print(f"see {out}/")
         (out / "counters.txt").write_text(run.summary() + "\n", encoding="utf-8")
     if run.interrupted:

@@ -1,0 +1,60 @@
+"""One run of a flowgraph from start to exit code, as its command asked for it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+import typer
+
+from semstream.runtime import Flowgraph, Run
+from semstream.script.options import RunOptions
+
+Report = Callable[[Run], Sequence[str]]
+"""Lines of the user's own below the table of a run."""
+
+
+def execute(graph: Flowgraph, options: RunOptions, title: str = "", report: Report | None = None) -> NoReturn:
+    """Run a flowgraph, watched as asked for; print the table of its qualities, leave records and figures, and exit.
+
+    Parameters
+    ----------
+    title
+        Above the table and the figures; empty: the graph's name.
+    report
+        Lines below the table, made of the run.
+
+    Raises
+    ------
+    SemstreamError, OSError
+        If the run could not be started, or its results could not be written.
+    typer.Exit
+        With the run's exit code, after it has ended or failed.
+    """
+    from semstream.metrics.results import notes
+    from semstream.runtime.files.overrides import assign, override
+    from semstream.script.showing import finish, is_quality, run_with_progress
+
+    for name, value in (("weights", options.weights), ("lpips", options.lpips)):
+        if value is not None:
+            assign(graph, "*", name, value)
+    override(graph, options.set_ or [])
+    if options.seed is not None:
+        graph.seed = options.seed
+    if options.out is not None:
+        shutil.rmtree(options.out / "snapshots", ignore_errors=True)
+        for name, block in graph.blocks.items():
+            if getattr(block.settings, "snapshots", "given") == "":
+                assign(graph, name, "snapshots", str(options.out / "snapshots"))
+    sinks = [block for block in graph.blocks.values() if "lpips" in type(block).Settings.model_fields]
+    sources = [block.settings for block in graph.blocks.values() if block.is_source]
+    total = sum(getattr(s, "frames", 0) for s in sources) if len(sources) == 1 else 0
+    run = run_with_progress(graph, total * len(sinks), options)
+    records = [record for block in graph.blocks for record in run.records[block] if is_quality(record)]
+    networks = {(s.settings.lpips, getattr(s.settings, "lpips_weights", "")) for s in sinks}
+    lines = sorted({line for network in networks for line in notes(records, *network)}) if records else []
+    if report is not None and records:
+        lines += report(run)
+    finish(run, records, options.out, title or graph.name, lines)
+    raise typer.Exit(run.exit_code)

@@ -1,0 +1,77 @@
+"""Options that flowgraphs share, as annotations of parameters, and those that every run has."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from math import isnan
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Source = Annotated[str, typer.Option(help="folder, picture, video, dataset or camera:0; empty: photographs")]
+Size = Annotated[int, typer.Option(help="side of the pictures in pixels; 0: as they are", min=0)]
+Snr = Annotated[str, typer.Option(help="Es/N0 in dB, in turn; inf is error-free")]
+Bits = Annotated[float, typer.Option(help="budget in bits a feature", min=1, max=12)]
+Channel = Annotated[Literal["awgn", "rayleigh", "rician", "composite"], typer.Option(help="channel model")]
+Frames = Annotated[int, typer.Option(help="frames in all", min=1)]
+Fps = Annotated[float, typer.Option(help="pace in real time and drop what is late; 0: no pace", min=0)]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What every run can be told from the command line. None, empty and 0: as the flowgraph says, or not at all."""
+
+    engine: Annotated[
+        Literal["threads", "processes"] | None,
+        typer.Option(help="where blocks run, instead of what the flowgraph says"),
+    ] = None
+    seed: Annotated[int | None, typer.Option(help="seed of all noise, instead of what the flowgraph says")] = None
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="BLOCK.SETTING=VALUE", help="change a setting, e.g. air.snr_db=7 or '*.bits=2'; repeatable"
+        ),
+    ] = None
+    weights: Annotated[str | None, typer.Option(help="weights of the codec, name or file, for every block")] = None
+    lpips: Annotated[
+        Literal["vgg", "alex", "squeeze", "off"] | None, typer.Option(help="backbone of LPIPS for every sink, or off")
+    ] = None
+    out: Annotated[Path | None, typer.Option(help="folder for records, table and figures")] = None
+    monitor: Annotated[str, typer.Option(help="serve the live page on this port of loopback, or a free one: auto")] = ""
+    control: Annotated[bool, typer.Option("--control", help="let the page change settings; prints a token")] = False
+    prometheus: Annotated[
+        int, typer.Option(help="serve all counters on this port of loopback; 0: not", min=0, max=65535)
+    ] = 0
+
+
+def numbers(text: str) -> list[float]:
+    """Numbers of an option such as ``1,4,inf``.
+
+    Raises
+    ------
+    typer.BadParameter
+        If there are none, or anything else.
+    """
+    try:
+        values = [float(part) for part in text.replace(",", " ").split()]
+    except ValueError:
+        values = []
+    if not values or any(map(isnan, values)):
+        raise typer.BadParameter(f"expected numbers such as 1,4,7 or inf, got {text!r}")
+    return values
+
+
+def names(text: str, known: Collection[str]) -> list[str]:
+    """Words of an option such as ``awgn,rician``, each of those `known` and given once.
+
+    Raises
+    ------
+    typer.BadParameter
+        If there are none, others, or one twice.
+    """
+    values = text.replace(",", " ").split()
+    if not values or set(values) - set(known) or len(set(values)) < len(values):
+        raise typer.BadParameter(f"expected some of {', '.join(known)}, each once, got {text!r}")
+    return values
