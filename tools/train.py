@@ -32,6 +32,7 @@ from semstream.codec import checkpoint
 from semstream.codec.air import AirDraw
 from semstream.codec.codec import PRECISIONS, SemanticCodec, fast_bf16
 from semstream.codec.config import MEDIUM, PAPER, PHOTO, SMALL
+from semstream.codec.lapped import widened
 from semstream.codec.linear import fit_linear_code
 from semstream.codec.optimizer import OPTIMIZERS, Optimizers
 from semstream.codec.training import (
@@ -59,6 +60,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--preset", choices=sorted(PRESETS), default="medium")
     parser.add_argument("--channels", type=int, help="features a site, C (default: the preset's)")
     parser.add_argument("--no-linear-path", action="store_true", help="the paper's network alone")
+    parser.add_argument("--lap", type=int, default=0, help="sites that the linear path sees on each axis, odd")
+    parser.add_argument("--linear-rate", type=float, default=0.1, help="of the linear path, on the learning rate")
     parser.add_argument("--freeze-encoder", action="store_true", help="train the decoder alone")
     parser.add_argument("--steps", type=int, default=10**9, help="stop after this many steps")
     parser.add_argument(
@@ -119,12 +122,16 @@ def build(options: argparse.Namespace, sampler: CropSampler) -> tuple[SemanticCo
         loaded = checkpoint.load(options.weights)
         if options.stage == 2 and loaded.profile is None:
             raise checkpoint.WeightsError("stage 2 needs weights with a profile; run tools/profile.py on them first")
-        loaded.codec.requires_grad_(True)
-        return loaded.codec, loaded.profile
+        codec = widened(loaded.codec, options.lap) if options.lap else loaded.codec
+        return codec.requires_grad_(True), loaded.profile
     config = PRESETS[options.preset]
     linear = not options.no_linear_path
     config = replace(
-        config, channels=options.channels or config.channels, linear_path=linear, gated=config.gated and linear
+        config,
+        channels=options.channels or config.channels,
+        linear_path=linear,
+        gated=config.gated and linear,
+        lap=options.lap or config.lap,
     )
     crops = sampler.batch(max(400, 4000 * 32**2 // options.crop**2)).astype(np.float32) / np.float32(255)
     s = config.stride
@@ -162,7 +169,7 @@ class Training:
         self.average: Any = torch.optim.swa_utils.AveragedModel(
             self.codec, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(options.average), use_buffers=True
         )
-        self.optimizers = Optimizers(self.codec, options.optimizer, options.weight_decay)
+        self.optimizers = Optimizers(self.codec, options.optimizer, options.weight_decay, options.linear_rate)
         if resumed:
             self.codec.load_state_dict(resumed[0]["codec"])
             self.average.load_state_dict(resumed[0]["average"])

@@ -72,8 +72,8 @@ class SemanticCodec(nn.Module):
         pixels = 3 * config.stride**2
         self.analysis = SwinAnalysis(config)
         self.synthesis = SwinSynthesis(config, 2 * config.channels + 1)
-        self.linear_analysis = nn.Linear(pixels, config.channels, bias=False)
-        self.linear_synthesis = nn.Linear(config.channels, pixels, bias=False)
+        self.linear_analysis = _linear(pixels, config.channels, config.lap)
+        self.linear_synthesis = _linear(config.channels, pixels, config.lap)
         self.register_buffer("feature_power", torch.ones(config.channels))
         self.register_buffer("pixel_mean", torch.full((3,), 0.45))
         if config.linear_path:
@@ -94,9 +94,11 @@ class SemanticCodec(nn.Module):
             self._start_from(code)
 
     def _start_from(self, code: LinearCode) -> None:
+        middle = self.config.lap // 2
         with torch.no_grad():
-            self.linear_analysis.weight.copy_(torch.from_numpy(code.analysis))
-            self.linear_synthesis.weight.copy_(torch.from_numpy(code.synthesis))
+            for layer, matrix in ((self.linear_analysis, code.analysis), (self.linear_synthesis, code.synthesis)):
+                weight = layer.weight[..., middle, middle] if self.config.lap > 1 else layer.weight
+                weight.copy_(torch.from_numpy(matrix))
             self.feature_power.copy_(torch.from_numpy(code.power))
             self.pixel_mean.copy_(torch.from_numpy(code.mean).reshape(-1, 3).mean(0))
 
@@ -166,6 +168,21 @@ class SemanticCodec(nn.Module):
         if self.precision == "bf16" or (self.precision == "auto" and fast_bf16(kind)):
             return torch.autocast(kind, torch.bfloat16)
         return nullcontext()
+
+
+class LappedLinear(nn.Conv2d):
+    """The same linear map at each site, of the `lap` × `lap` sites around it; beyond the edge there is nothing."""
+
+    def __init__(self, inputs: int, outputs: int, lap: int) -> None:
+        super().__init__(inputs, outputs, lap, padding=lap // 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, h, w, inputs) to (B, h, w, outputs)."""
+        return super().forward(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+def _linear(inputs: int, outputs: int, lap: int) -> nn.Linear | LappedLinear:
+    return nn.Linear(inputs, outputs, bias=False) if lap == 1 else LappedLinear(inputs, outputs, lap)
 
 
 def _opened(gate: Tensor) -> Tensor:

@@ -34,6 +34,8 @@ class CodecConfig:
         Whether a linear transform runs beside the Swin path (see `semstream.codec.linear`).
     gated
         Whether the Swin path also scales each feature of the linear path, at both ends (see `semstream.codec.codec`).
+    lap
+        Side, in feature sites, of what the linear path sees and writes around each site; odd. 1: the site's own pixels.
     """
 
     channels: int = 32
@@ -45,6 +47,7 @@ class CodecConfig:
     mlp_ratio: float = 4.0
     linear_path: bool = True
     gated: bool = False
+    lap: int = 1
 
     def __post_init__(self) -> None:
         if not self.widths or not len(self.widths) == len(self.depths) == len(self.heads):
@@ -56,6 +59,8 @@ class CodecConfig:
                 raise ConfigError(f"codec: a stage of width {width} cannot be split over {head} heads")
         if self.gated and not self.linear_path:
             raise ConfigError("codec: gates scale the linear path; gated needs linear_path")
+        if self.lap < 1 or self.lap % 2 == 0:
+            raise ConfigError(f"codec: lap must be an odd number of sites, got {self.lap}")
         if min(self.channels, self.patch, self.window, *self.depths) < 1:
             raise ConfigError("codec: channels, patch, window and depths must all be at least 1")
 

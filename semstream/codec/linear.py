@@ -6,6 +6,9 @@ so that training begins where linear coding ends (Goblick 1965; Lee and Petersen
 channels", IEEE Trans. Commun. 1976).
 
     x ── patches ── W_e = diag(A)·KLT ──(+ Swin)── s ~~ channel ~~ ŝ ── Wiener ── W_d = KLTᵀ·diag(1/A) ──(+ Swin)── x̂
+
+Patches of one site (4×4 pixels) are the start; `LappedLinear` lets each feature see, and each site be written by, the
+sites around it as well.
 """
 
 from __future__ import annotations

@@ -58,12 +58,16 @@ class Optimizers:
         ``muon`` or ``adamw`` (AdamW alone).
     weight_decay
         Decay of matrices.
+    linear_rate
+        Factor on the learning rate of the linear path.
     """
 
-    def __init__(self, codec: SemanticCodec, kind: str = "muon", weight_decay: float = 0.02) -> None:
+    def __init__(
+        self, codec: SemanticCodec, kind: str = "muon", weight_decay: float = 0.02, linear_rate: float = 0.1
+    ) -> None:
         if kind not in OPTIMIZERS:
             raise ValueError(f"optimizer {kind!r}: expected one of {', '.join(OPTIMIZERS)}")
-        groups = parameter_groups(codec, weight_decay)
+        groups = parameter_groups(codec, weight_decay, linear_rate)
         hidden = [g for g in groups if g["name"] == "hidden"] if kind == "muon" else []
         others = [g for g in groups if g not in hidden]
         self.all: list[torch.optim.Optimizer] = []

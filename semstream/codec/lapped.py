@@ -1,0 +1,35 @@
+"""The linear path over more pixels than a site's own: a lapped transform, begun from the unlapped one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from semstream.codec.codec import SemanticCodec
+
+
+def widened(codec: SemanticCodec, lap: int) -> SemanticCodec:
+    """A codec whose linear path sees `lap` × `lap` sites and does at first what `codec` does.
+
+    Raises
+    ------
+    ValueError
+        If the codec has no linear path, or a wider one already.
+    """
+    old = codec.config
+    if not old.linear_path or lap < old.lap:
+        raise ValueError(f"codec: expected a linear path of at most {lap} sites to widen, got {old.lap}")
+    wide = SemanticCodec(replace(old, lap=lap))
+    state = codec.state_dict()
+    for name in ("linear_analysis.weight", "linear_synthesis.weight"):
+        state[name] = _centred(state[name], lap) if lap > 1 else state[name]
+    wide.load_state_dict(state)
+    return wide
+
+
+def _centred(weight: Tensor, lap: int) -> Tensor:
+    """(out, in) or (out, in, k, k) in the middle of (out, in, lap, lap)."""
+    inner = weight if weight.ndim == 4 else weight[..., None, None]
+    margin = (lap - inner.shape[-1]) // 2
+    return nn.functional.pad(inner, (margin,) * 4)
