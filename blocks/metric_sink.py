@@ -41,6 +41,9 @@ class MetricSink(Block):
         snapshots: str = setting("", description="folder for the first picture of each SNR; empty: none")
         threads: int = setting(1, ge=1, le=256, description="CPU threads of PyTorch, shared by the blocks of a process")
 
+    def preload(self) -> tuple[str, ...]:
+        return ("torch", "semstream.metrics.quality") if self.settings.ms_ssim else ()
+
     def start(self) -> None:
         self._lpips = None
         self._seen: set[float] = set()

@@ -39,6 +39,9 @@ class SwinEncoder(Block):
         )
         threads: int = setting(1, ge=1, le=256, description="CPU threads of PyTorch, shared by the blocks of a process")
 
+    def preload(self) -> tuple[str, ...]:
+        return ("semstream.codec.checkpoint", "semstream.codec.codec")
+
     def start(self) -> None:
         import torch
 

@@ -215,15 +215,19 @@ def test_ctrl_c_and_sigterm_stop_within_two_seconds_with_the_report(
     assert child.returncode == status
 
 
-def test_children_end_when_their_owner_is_killed(tmp_path: Path) -> None:
+def test_children_end_and_leave_nothing_behind_when_their_owner_is_killed(tmp_path: Path) -> None:
     command = script(tmp_path, BODY.replace("ENGINE", "'processes'"))
-    owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    folder = tmp_path / "sockets"
+    folder.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder)}
+    owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     assert owner.stdout is not None
     pid = int(owner.stdout.readline().split()[1])
     assert pid != owner.pid
     owner.kill()
     owner.wait()
     wait_for(lambda: not _alive(pid), 5)
+    wait_for(lambda: not list(folder.iterdir()), 5)
 
 
 def test_a_script_without_guard_is_told_to_have_one(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, overload
 
@@ -197,6 +197,14 @@ class Block:
         return BoundPort(self, port)
 
     # -- lifecycle, for subclasses ---------------------------------------------------------------------------------
+
+    def preload(self) -> Sequence[str]:
+        """Modules that `start` or `process` will import and that take long, such as ``torch``.
+
+        The engine `processes` imports them once for all its children, which it then forks. None may start a thread or
+        use a GPU when it is imported.
+        """
+        return ()
 
     def start(self) -> None:
         """Prepare: load weights, open files. Runs once, where the block runs, before the first frame."""

@@ -6,10 +6,11 @@ import importlib
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
-from typing import Any
+from typing import Any, NoReturn
 
 import zmq
 
@@ -23,14 +24,25 @@ from semstream.runtime.graph.nodes import NodeSpec
 
 
 def main() -> None:
-    """Read the job from standard input, run its nodes, exit when they have ended or the owner has died."""
+    """Of a fresh interpreter: read the job from standard input and run it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to the group; the owner coordinates the stop
     line = sys.stdin.buffer.readline()
     if not line:
         os._exit(1)
-    job = json.loads(line)
-    threading.Thread(target=_exit_with_owner, name="lifeline", daemon=True).start()
+    run(json.loads(line))
+
+
+def run(job: dict[str, Any]) -> NoReturn:
+    """Run the nodes of a job, and exit when they have ended or the owner has died.
+
+    Parameters
+    ----------
+    job
+        ``name`` of the process, ``nodes`` (each ``spec`` and ``out_types``), ``main`` and ``argv`` of the owner,
+        ``folder`` of the run's sockets.
+    """
+    threading.Thread(target=_exit_with_owner, args=(job["folder"],), name="lifeline", daemon=True).start()
     logs = LogForwarder()
     logging.getLogger().addHandler(logs)
     logging.getLogger("semstream").setLevel(logging.INFO)
@@ -83,7 +95,8 @@ def _report_failure(context: zmq.Context[Socket], spec: NodeSpec, error: BaseExc
     line.socket.close(LINGER_MS)
 
 
-def _exit_with_owner() -> None:
-    while sys.stdin.buffer.read(4096):
+def _exit_with_owner(folder: str) -> None:
+    while os.read(0, 4096):  # the lifeline, which forked children share
         pass
+    shutil.rmtree(folder, ignore_errors=True)  # nobody else is left to do it if the owner was killed
     os._exit(1)

@@ -1,15 +1,14 @@
-"""Engine `processes`: one fresh interpreter a block (or group of blocks), edges over ipc in a private directory.
+"""Engine `processes`: a process a block (or group of blocks), edges over ipc in a private directory.
 
-A child gets its nodes as JSON on its standard input: the class as ``module:qualname``, the settings as JSON. The same
-pipe is its lifeline: when the owner dies, however it dies, the pipe closes and the child exits. A fresh interpreter is
-what `multiprocessing` calls spawn; starting it here directly spares every child the import of the user's script, with
-all that this imports in turn, unless one of its blocks is defined there.
+A child gets its nodes as JSON: the class as ``module:qualname``, the settings as JSON. Children are forked from a
+server that has imported what the blocks say they need (`Block.preload`), which takes the time and the memory of PyTorch
+once; the user's script is imported only where one of its blocks is defined there. A pipe is every child's lifeline:
+when the owner dies, however it dies, it closes and the child exits. The link of `flowgraphs/awgn_link.py`, 22 blocks on
+2 cores: see ``python tools/bench.py --only start``.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import shutil
 import signal
@@ -17,13 +16,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import IO
 
 import zmq
 
 from semstream.runtime.block.reference import main_path, reference_of
 from semstream.runtime.edges import sockets
 from semstream.runtime.edges.sockets import Socket
+from semstream.runtime.engines.children import GONE, Child, Children
 from semstream.runtime.engines.control import MAX_RECORD_BYTES
 from semstream.runtime.graph.plan import Plan
 
@@ -48,13 +47,13 @@ class ProcessEngine:
             lambda i, r, together: f"inproc://edge-{i}-{r}" if together else f"ipc://{directory}/edge-{i}-{r}",
             reference_of,
         )
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._starter: Children | None = None
+        self._children: dict[str, Child] = {}
         self._process_of = {placed.spec.node: placed.process for placed in self._placed}
         self._monitors: dict[str, Socket] = {}
         self._reported: set[str] = set()
         self._disconnected: set[str] = set()
         self._exited_at: dict[str, float] = {}
-        self._pipes: list[IO[bytes]] = []
 
     def launch(self) -> None:
         """Open the control lines and start every process."""
@@ -66,23 +65,26 @@ class ProcessEngine:
             self.lines[placed.spec.node] = line
             types = {port: t.describe() for port, t in placed.out_types.items()}
             groups.setdefault(placed.process, []).append({"spec": placed.spec.to_plain(), "out_types": types})
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
-        for process, nodes in groups.items():
-            child = subprocess.Popen(
-                [sys.executable, "-c", "from semstream.runtime.engines.child import main; main()"],
-                stdin=subprocess.PIPE,
-                env=environment,
-                process_group=0,  # Ctrl-C reaches the owner alone, which then stops the children in order
-            )
-            self._children[process] = child
-            assert child.stdin is not None
-            self._pipes.append(child.stdin)
-            job = {"nodes": nodes, "main": main_path(), "argv": sys.argv}
-            try:
-                child.stdin.write(json.dumps(job).encode() + b"\n")
-                child.stdin.flush()
-            except BrokenPipeError:
-                pass  # it has died already; newly_dead says how
+        self._start(groups)
+
+    def _start(self, groups: dict[str, list[dict[str, object]]]) -> None:
+        starter = self._starter = Children()
+        heavy: dict[str, list[str]] = {}
+        for placed in self._placed:
+            if modules := placed.block.preload():
+                heavy.setdefault(placed.process, []).extend(modules)
+        starter.preload(placed.spec.reference.partition(":")[0] for placed in self._placed)
+        for process in sorted(groups, key=lambda process: process in heavy):  # the light ones run meanwhile
+            if process in heavy and not heavy.keys() & self._children.keys():
+                starter.preload(module for modules in heavy.values() for module in modules)
+            job = {
+                "name": process,
+                "nodes": groups[process],
+                "main": main_path(),
+                "argv": sys.argv,
+                "folder": self._directory,
+            }
+            self._children[process] = starter.start(job)
 
     def newly_dead(self) -> list[tuple[str, str]]:
         """Nodes whose process has ended or fallen silent."""
@@ -111,15 +113,16 @@ class ProcessEngine:
 
     def close(self) -> None:
         """Wait shortly for the children, kill what is left, remove the directory."""
-        for pipe in self._pipes:
-            with contextlib.suppress(OSError):
-                pipe.close()
+        if self._starter is not None:
+            self._starter.let_go()
         for process, child in self._children.items():
             try:
                 child.wait(EXIT_S)
             except subprocess.TimeoutExpired:
                 self._kill(process)
                 child.wait()
+        if self._starter is not None:
+            self._starter.close()
         for node, line in self.lines.items():
             line.disable_monitor()
             self._monitors[node].close(0)
@@ -148,6 +151,8 @@ def _private_directory() -> str:
 
 
 def _death(status: int) -> str:
+    if status == GONE:
+        return "its process has ended, and so has the fork server that could say how"
     if status < 0:
         return f"its process was killed by {signal.Signals(-status).name}"
     return f"its process ended with status {status} before its block had; see its output above"

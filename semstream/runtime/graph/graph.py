@@ -104,7 +104,8 @@ class Graph:
         """
         if len(chain) < 2:
             raise PortError("connect() expects at least two blocks or ports")
-        policy, credit = policy or self.policy, self.credit if credit is None else credit
+        policy = self.policy if policy is None else policy
+        credit = self.credit if credit is None else credit
         for first, second in pairwise(chain):
             sender, receiver = self._port(first, False), self._port(second, True)
             self._check_edge(policy, credit, depth, receiver)
@@ -132,7 +133,7 @@ class Graph:
         FlowgraphError
             If the endpoint is malformed, or can be reached from other machines and `curve` does not say who may.
         """
-        policy = policy or self.policy
+        policy = self.policy if policy is None else policy
         sender = self._port(port, False)
         check_listen(sender.block.name, sender.name, endpoint, curve)
         if self.replicas[sender.block.name] > 1:
