@@ -46,7 +46,10 @@ def _serve(owner: socket.socket) -> None:
                     return
                 if "import" in message:
                     _import(message["import"])
-                    _tell(owner, {"threads": threading.active_count()})
+                    threads = threading.active_count()
+                    _tell(owner, {"threads": threads})
+                    if threads > 1:
+                        return
                     continue
                 pid = os.fork()
                 if pid == 0:
