@@ -97,7 +97,7 @@ def test_the_markdown_and_the_output_hold_the_same_tables_with_units(bench: tupl
 def test_an_unknown_part_is_refused_by_name(tmp_path: Path) -> None:
     done = run_bench("--only", "hop,speed", "--out", tmp_path)
     assert done.returncode == 2
-    assert "expected some of hop, age, chain, pack, codec, link, overhead, monitor" in done.stderr
+    assert "expected some of hop, age, chain, pack, codec, link, start, overhead, monitor" in done.stderr
     assert not any(tmp_path.iterdir())
 
 
