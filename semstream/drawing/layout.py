@@ -16,7 +16,7 @@ from semstream.drawing.diagram import LABEL_SIZE, LINE_HEIGHT, NAME_SIZE, Diagra
 from semstream.drawing.lanes import Point, Way, joined, lanes
 
 MARGIN, HEAD = 14.0, 26.0
-WIDEST, NARROWEST = 2.0, 0.9
+WIDEST, NARROWEST = 2.3, 0.9
 MOST_ROWS = 12
 STAGGER = (2, 3, 4, 6)
 Rectangle = tuple[float, float, float, float]
@@ -116,7 +116,7 @@ def _lay_out_row(diagram: Diagram, names: list[str], later: Mapping[str, int]) -
     from pygraphviz import AGraph
 
     inside = set(names)
-    graph: Any = AGraph(strict=False, directed=True, rankdir="LR", nodesep=0.12 if later else 0.3, ranksep=0.35, splines="spline",
+    graph: Any = AGraph(strict=False, directed=True, rankdir="LR", nodesep=0.12 if later else 0.3, ranksep=1.0 if later else 0.4, splines="spline",
                         margin=0, pad=0)  # fmt: skip
     graph.node_attr.update(shape="box", fixedsize="true", label="", margin=0)
     graph.edge_attr.update(tailport="e", headport="w", arrowhead="none", fontsize=LABEL_SIZE)
