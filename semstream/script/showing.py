@@ -15,9 +15,9 @@ from rich.live import Live
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from semstream.monitor.options import watched
 from semstream.monitor.snapshot import Watch
 from semstream.monitor.top import render
+from semstream.monitor.watched import watched
 from semstream.runtime import Flowgraph, FlowgraphError, Run
 from semstream.runtime.signals import StopSignals
 from semstream.script.options import RunOptions

@@ -23,13 +23,13 @@ from blocks import PictureProbe, Probe
 from blocks.probe import add_probes
 from semstream.monitor.arrays import pack_array, shrink, unpack_array
 from semstream.monitor.client import MonitorClient
-from semstream.monitor.expected import expected_curve
 from semstream.monitor.layered import layers, positions
-from semstream.monitor.options import watched
+from semstream.monitor.page.expected import expected_curve
 from semstream.monitor.prometheus import PrometheusEndpoint
 from semstream.monitor.service import MonitorService
 from semstream.monitor.snapshot import Mean, Rates, Watch, describe_settings
 from semstream.monitor.top import render, sparkline, watch
+from semstream.monitor.watched import watched
 from semstream.runtime import Flowgraph, FlowgraphError, Frame, Run, SettingsError
 from semstream.runtime.frames import wire
 from semstream.testing import Harness

@@ -15,11 +15,11 @@ import pytest
 from bokeh.document import Document
 from test_monitor import graph_of, wait_for
 
-from semstream.monitor.options import Page, start_page
-from semstream.monitor.page import View, make_server
-from semstream.monitor.page_controls import Controls, _typed
+from semstream.monitor.page.controls import Controls, _typed
+from semstream.monitor.page.server import View, make_server
 from semstream.monitor.service import MonitorService
 from semstream.monitor.snapshot import Watch
+from semstream.monitor.watched import Page, start_page
 from semstream.runtime import FlowgraphError, Run
 
 

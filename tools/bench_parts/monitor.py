@@ -39,8 +39,8 @@ def work(frames: int, turns: int) -> list[dict[str, Any]]:
 
 def _rate(frames: int, watch: bool) -> float:
     from blocks.probe import add_probes
-    from semstream.monitor.options import start_page
     from semstream.monitor.service import MonitorService
+    from semstream.monitor.watched import start_page
 
     graph = wire(SIZE, frames)
     if not watch:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from semstream.monitor import page_style as style
+from semstream.monitor.page import style
 
 Send = Callable[[str, str, Any], None]
 SWEEP = (1.0, 4.0, 7.0, 10.0, 13.0)

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from semstream.monitor import page_style as style
 from semstream.monitor.arrays import unpack_array
 from semstream.monitor.layered import positions
+from semstream.monitor.page import style
 
 ERROR_GAIN = 4
 

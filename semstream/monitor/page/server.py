@@ -16,8 +16,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from semstream.monitor import page_style as style
-from semstream.monitor.feed import Feed
+from semstream.monitor.page import style
+from semstream.monitor.page.feed import Feed
 from semstream.runtime import CurveKeys, FlowgraphError
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ class View:
         from bokeh.models.layouts import TabPanel, Tabs
         from bokeh.models.widgets import Div, Select
 
-        from semstream.monitor.page_controls import Controls
-        from semstream.monitor.page_link import ChannelPlots, FlowPlot, PicturesPanel
-        from semstream.monitor.page_quality import METRICS, Expected, LatencyPlot, QualityPlot, TimePlot
+        from semstream.monitor.page.controls import Controls
+        from semstream.monitor.page.link import ChannelPlots, FlowPlot, PicturesPanel
+        from semstream.monitor.page.quality import METRICS, Expected, LatencyPlot, QualityPlot, TimePlot
 
         self._document, self._feed = document, feed
         self._run_id, self._number, self._ticks = "", -1, 0
@@ -88,7 +88,7 @@ class View:
         self._document.add_next_tick_callback(function)
 
     def _choices(self, snapshot: dict[str, Any]) -> None:
-        from semstream.monitor.page_link import branches
+        from semstream.monitor.page.link import branches
 
         names: Any = branches(snapshot)
         if names != self._branch.options:
@@ -278,7 +278,3 @@ def main() -> None:
     except FlowgraphError as error:
         print(f"error: {error}", flush=True)
         raise SystemExit(1) from None
-
-
-if __name__ == "__main__":
-    main()

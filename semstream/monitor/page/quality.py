@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from semstream.monitor import page_style as style
-from semstream.monitor.expected import expected_curve, read_expected
+from semstream.monitor.page import style
+from semstream.monitor.page.expected import expected_curve, read_expected
 
 METRICS = {"psnr_db": "PSNR (dB)", "ms_ssim": "MS-SSIM", "lpips": "LPIPS (lower is better)"}
 
