@@ -1,11 +1,23 @@
-"""A flowgraph as a diagram, for `semstream.drawing` to lay out and paint."""
+"""A flowgraph as a picture: what `semstream.drawing` is to lay out and paint."""
 
 from __future__ import annotations
 
 import re
 
-from semstream.drawing import Arrow, Box, Diagram, branches
+from semstream.drawing import Arrow, Box, Diagram, branches, lay_out
 from semstream.runtime import Flowgraph
+
+
+def picture(graph: Flowgraph, form: str) -> bytes:
+    """The graph as a file: ``png``, ``svg`` or ``pdf``."""
+    layout = lay_out(diagram(graph))
+    if form == "svg":
+        from semstream.drawing.svg import svg
+
+        return svg(layout).encode()
+    from semstream.drawing.figure import painted
+
+    return painted(layout, "pdf" if form == "pdf" else "png")
 
 
 def diagram(graph: Flowgraph) -> Diagram:
@@ -24,8 +36,8 @@ def diagram(graph: Flowgraph) -> Diagram:
     arrows = []
     for edge, (start, end) in zip(graph.edges, ends, strict=True):
         port = edge.receiver.port.type if edge.sender is None and edge.receiver else None
-        kind = port or (graph.type_of(edge.sender) if edge.sender else None)
-        label = [kind.name] if kind and not kind.is_any else []
+        carried = port or (graph.type_of(edge.sender) if edge.sender else None)
+        label = [carried.name] if carried and not carried.is_any else []
         label += [edge.policy] if edge.policy != "block" else []
         arrows.append(Arrow(start, end, tuple(label), dashed=bool(edge.endpoint)))
     return Diagram(graph.name, tuple(boxes), tuple(arrows))

@@ -1,10 +1,9 @@
 """A flowgraph as a drawing: what is in it, where it stands, how it is painted. Imports no other room.
 
-    diagram.py   boxes, arrows and branches: what is to be drawn
-    layout.py    where everything stands: a layered layout by Graphviz, in rows
-    lanes.py     the way of an arrow from the end of one row to the beginning of another
-    svg.py       a layout as SVG, with other text in its boxes where it is wanted (the live page)
-    figure.py    a layout as PNG or PDF
+- `diagram`: boxes, arrows and branches: what is to be drawn
+- `layout`: where everything stands; `rows` by Graphviz, `lanes` between them, in `places`
+- `svg`: a layout as SVG, with live numbers over it where they are wanted
+- `figure`: a layout as PNG or PDF
 """
 
 from semstream.drawing.diagram import Arrow, Box, Diagram, branches

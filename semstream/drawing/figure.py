@@ -48,9 +48,7 @@ def painted(layout: Layout, form: Literal["png", "pdf"] = "png", style: Style = 
 
 
 def _text(axes: Any, text: str, x: float, y: float, size: float, colour: str, align: str = "left") -> None:
-    axes.text(
-        x, y, text, fontsize=size, color=colour, ha=align, va="baseline", family=FONT, zorder=4, parse_math=False
-    )
+    axes.text(x, y, text, fontsize=size, color=colour, ha=align, va="baseline", family=FONT, zorder=4, parse_math=False)
 
 
 def _rect(
@@ -61,7 +59,7 @@ def _rect(
 
     x, y, width, height = place
     shape = f"round,pad=0,rounding_size={corner}"
-    colours = {"facecolor": to_rgba(fill, 0.08 if faint else 1), "edgecolor": to_rgba(border, 0.4 if faint else 1)}
-    axes.add_patch(
-        FancyBboxPatch((x, y), width, height, boxstyle=shape, linewidth=1, zorder=1 if faint else 3, **colours)
-    )
+    inside, edge = to_rgba(fill, 0.08 if faint else 1), to_rgba(border, 0.4 if faint else 1)
+    patch = FancyBboxPatch((x, y), width, height, boxstyle=shape, linewidth=1, facecolor=inside, edgecolor=edge)
+    patch.set_zorder(1 if faint else 3)
+    axes.add_patch(patch)

@@ -17,7 +17,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-Point = tuple[float, float]
+from semstream.drawing.places import Point
+
 LANE, GAP, CORNER, STEPS = 9.0, 16.0, 5.0, 10
 
 
@@ -79,7 +80,8 @@ def lanes(ways: Sequence[Way], rows: Sequence[tuple[float, float]], top: float) 
         x, back = widest + (right[i] + 1) * LANE, -(left[i] + 1) * LANE
         (leave, turn), enter = outward[i], inward[i][1]
         routes.append([(rows[way.first][0], leave), (x, leave), (x, turn), (back, turn), (back, enter), (0.0, enter)])
-    return Plan(tops, y, *((1 + max(n.values())) * LANE + LANE if n else 0.0 for n in (left, right)), routes)
+    space = [(max(numbers.values()) + 2) * LANE if numbers else 0.0 for numbers in (left, right)]
+    return Plan(tops, y, space[0], space[1], routes)
 
 
 def _numbered(order: Sequence[int], spans: dict[int, tuple[float, float]]) -> dict[int, int]:
@@ -113,7 +115,7 @@ def sampled(spline: Sequence[Point]) -> tuple[Point, ...]:
 
 def joined(out: Sequence[Point], between: Sequence[Point], into: Sequence[Point]) -> tuple[Point, ...]:
     """The whole way: out of the box, along the lanes with round corners, into the other box."""
-    return tuple([*out, *_rounded([out[-1], *between, into[0]]), *into])
+    return (*out, *_rounded([out[-1], *between, into[0]]), *into)
 
 
 def _rounded(corners: Sequence[Point]) -> list[Point]:

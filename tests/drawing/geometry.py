@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from itertools import combinations, pairwise
 
-from semstream.drawing.layout import Layout, Rectangle, label_size
+from semstream.drawing import Layout
+from semstream.drawing.places import Rectangle, label_size
 
 NEAR = 0.75
 """Points: what is closer than a line is wide counts as touching."""
 
 
 def faults(layout: Layout) -> list[str]:
-    """Boxes that overlap, arrows through boxes, loose ends, labels on boxes or on each other, what leaves the picture."""
+    """Boxes that overlap, arrows through boxes, loose ends, labels on others, what leaves the picture."""
     found = []
     boxes = layout.boxes
     if set(boxes) != {box.name for box in layout.diagram.boxes}:

@@ -40,7 +40,8 @@ class View:
         from bokeh.models.widgets import Div, Select
 
         from semstream.monitor.page.controls import Controls
-        from semstream.monitor.page.link import ChannelPlots, FlowPlot, PicturesPanel
+        from semstream.monitor.page.flow import FlowPanel
+        from semstream.monitor.page.link import ChannelPlots, PicturesPanel
         from semstream.monitor.page.quality import METRICS, Expected, LatencyPlot, QualityPlot, TimePlot
 
         self._document, self._feed = document, feed
@@ -52,7 +53,7 @@ class View:
         self._log = Div(text="", stylesheets=[text], sizing_mode="stretch_width")
         self._quality = {name: QualityPlot(name) for name in METRICS}
         self._time, self._latency = TimePlot(), LatencyPlot()
-        self._pictures, self._channel, self._flow = PicturesPanel(), ChannelPlots(), FlowPlot()
+        self._pictures, self._channel, self._flow = PicturesPanel(), ChannelPlots(), FlowPanel()
         self._controls = Controls(feed.command, self._later, token)
         self._branch = Select(
             title="branch", options=[], stylesheets=[InlineStyleSheet(css=style.WIDGET_CSS)], width=180
@@ -70,7 +71,7 @@ class View:
         grid = column(
             panel(tabs, 5), panel(column(self._branch, self._pictures.div, sizing_mode="stretch_width"), 7),
             panel(self._time.plot, 4), panel(self._channel.constellation, 4), self._controls.panel,
-            panel(self._flow.plot, 12),
+            panel(self._flow.panel, 12),
             panel(self._channel.gains, 4), panel(self._channel.bits, 4), panel(self._latency.plot, 4),
             panel(self._table, 8), panel(self._log, 4),
             sizing_mode="stretch_width", stylesheets=[InlineStyleSheet(css=style.GRID_CSS)],

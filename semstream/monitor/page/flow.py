@@ -1,0 +1,117 @@
+"""The flowgraph on the live page: the drawing of `semstream graph`, with live numbers in it."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from semstream.drawing import Arrow, Box, Diagram, Layout, branches, lay_out
+from semstream.drawing.style import Style
+from semstream.drawing.svg import Now, live_svg, svg
+from semstream.monitor.page import style
+
+DARK = Style(
+    ground=style.PANEL, text=style.TEXT, dim=style.DIM, line="#56657a", border=style.BRANCHES[0], warning=style.WARN,
+    fill=dict.fromkeys(("source", "between", "sink", "outside"), style.GROUND), branches=style.BRANCHES,
+)  # fmt: skip
+WIDEST_NOTE = "0000.0/s 0000.0 ms age 000000"
+"""Room for the live numbers of a block: frames a second, work p50, age p50 in ms."""
+WIDEST_LABEL = "q 000 −00000"
+"""Room at an edge: frames that wait, frames dropped."""
+
+LEAST_WIDTH = 880
+"""Pixels; a narrower panel scrolls."""
+HEADING = (
+    "<h2>Flowgraph</h2><span class=dim>frames a second, time of work, age of frames; at edges: frames that wait, "
+    "−dropped</span>"
+)
+
+
+class FlowPanel:
+    """The flowgraph drawn: rates, work and age in boxes; frames that wait and drops at edges.
+
+    The layout is made once for each flowgraph; an update writes only numbers into it.
+    """
+
+    def __init__(self) -> None:
+        from bokeh.layouts import column
+        from bokeh.models.css import InlineStyleSheet
+        from bokeh.models.widgets import Div
+
+        def part(css: str, text: str = "") -> Any:
+            sheet = InlineStyleSheet(css=style.TEXT_CSS + css)
+            return Div(text=text, sizing_mode="stretch_width", stylesheets=[sheet])
+
+        # Two pictures, one over the other: only the numbers are sent anew.
+        self._still = part("svg { width: 100%; height: auto; display: block; }")
+        self._live = part(
+            ":host { position: absolute !important; inset: 0; margin: 0 !important; pointer-events: none; }"
+            "svg { width: 100%; height: auto; display: block; }"
+        )
+        over = InlineStyleSheet(css=f":host {{ position: relative; min-width: {LEAST_WIDTH}px; margin: 0; }}")
+        pictures = column(self._still, self._live, sizing_mode="stretch_width", stylesheets=[over], margin=0)
+        for picture in (self._still, self._live):
+            picture.margin = 0
+        self.panel = column(part("", HEADING), pictures, sizing_mode="stretch_width")
+        self._shape: Any = None
+        self._layout: Layout | None = None
+
+    def update(self, snapshot: dict[str, Any]) -> None:
+        """Show a snapshot."""
+        blocks = {name: block for name, block in snapshot["blocks"].items() if not is_probe(block)}
+        edges = [edge for edge in snapshot["edges"] if edge["from"] in blocks and edge["to"] in blocks]
+        shape = tuple(blocks), tuple((edge["from"], edge["to"]) for edge in edges)
+        if shape != self._shape or self._layout is None:
+            self._shape, self._layout = shape, lay_out(diagram(snapshot["name"], blocks, edges))
+            self._still.text = svg(self._layout, DARK, title=False, numbered=True)
+        self._live.text = live_svg(self._layout, DARK, numbers(blocks, edges))
+
+
+def diagram(title: str, blocks: dict[str, Any], edges: list[dict[str, Any]]) -> Diagram:
+    """What is to be drawn of a snapshot's blocks and edges, with room for their numbers."""
+    branch = branches(blocks, [(edge["from"], edge["to"]) for edge in edges])
+    boxes = []
+    for name, block in blocks.items():
+        kind = "source" if not block["inputs"] else "between" if block["outputs"] else "sink"
+        shown = f"{name} ×{block['replicas']}" if block["replicas"] > 1 else name
+        said = re.sub(r"[\W_]", "", name).lower() == block["class"].lower()
+        lines = (shown,) if said else (shown, block["class"])
+        title_of_branch = branch.get(name, "").removesuffix(".metrics")
+        boxes.append(Box(name, (*lines, WIDEST_NOTE), kind, title_of_branch))
+    arrows = []
+    for edge in edges:
+        policy = () if edge["policy"] == "block" else (edge["policy"],)
+        arrows.append(Arrow(edge["from"], edge["to"], (WIDEST_LABEL, *policy)))
+    return Diagram(title, tuple(boxes), tuple(arrows))
+
+
+def numbers(blocks: dict[str, Any], edges: list[dict[str, Any]]) -> Now:
+    """The numbers of a snapshot, and what is to be marked: the block that works longest, blocks and edges that lose."""
+    busiest = max((_ms(block, "work", "mean") for block in blocks.values()), default=0.0)
+    notes, borders, labels, warned = {}, {}, {}, []
+    for name, block in blocks.items():
+        counters = block["counters"]
+        lost = sum(counters["skips"].values()) + sum(counters["bad"].values())
+        age = _ms(block, "age", "p50")
+        notes[name] = f"{block['rate']:.1f}/s {_ms(block, 'work', 'p50'):.1f} ms age {age:.0f}"
+        slow = busiest > 0 and _ms(block, "work", "mean") == busiest
+        if lost or slow:
+            borders[name] = style.BAD if lost else style.WARN
+    for index, edge in enumerate(edges):
+        dropped = sum(edge["drops"].values())
+        waiting = int(blocks[edge["from"]]["counters"]["queue"].get(edge["name"], 0))
+        labels[index] = " ".join(filter(None, (f"q {waiting}" if waiting else "", f"−{dropped}" if dropped else "")))
+        if dropped and edge["policy"] == "block":
+            warned.append(index)
+    return Now(notes, borders, labels, warned)
+
+
+def is_probe(block: dict[str, Any]) -> bool:
+    """Whether a block only shows things: it is left out of the drawing."""
+    return block["class"] in ("Probe", "PictureProbe")
+
+
+def _ms(block: dict[str, Any], what: str, percentile: str) -> float:
+    value = float(block["counters"][what][percentile])
+    return value if math.isfinite(value) else 0.0
