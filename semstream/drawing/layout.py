@@ -36,7 +36,7 @@ class Layout:
     frames: tuple[tuple[str, Rectangle], ...]
 
 
-def lay_out(diagram: Diagram) -> Layout:
+def lay_out(diagram: Diagram, widest: float = WIDEST) -> Layout:
     """Place a diagram: no box over another, no arrow through a box, in rows that make it about 1 to 2 times as wide as
     high.
 
@@ -44,26 +44,27 @@ def lay_out(diagram: Diagram) -> Layout:
     ----------
     diagram
         Boxes of different names, and arrows between them; loops may be among them.
+    widest
+        Width over height that more rows are to bring it under.
     """
+
+    def badness(layout: Layout) -> float:
+        aspect = layout.width / layout.height
+        return max(0.0, math.log(aspect / widest), math.log(NARROWEST / aspect))
+
     if not diagram.boxes:
         return Layout(diagram, 2 * MARGIN + 1, MARGIN + HEAD, {}, (), ())
     strip = Row.of(diagram, [box.name for box in diagram.boxes])
     best = _stacked(diagram, [strip])
-    if best.width / best.height > WIDEST:
+    if best.width / best.height > widest:
         columns = strip.columns()
         for count in range(2, min(MOST_ROWS, (len(columns) + 1) // 2) + 1):
             rows = _cut(diagram, columns, count)
-            best = min(best, _stacked(diagram, [Row.of(diagram, r) for r in rows]), key=_badness)
+            best = min(best, _stacked(diagram, [Row.of(diagram, r) for r in rows]), key=badness)
     elif best.width / best.height < NARROWEST:
         for steps in STAGGER:
-            best = min(best, _stacked(diagram, [Row.of(diagram, strip.names, strip.later(steps))]), key=_badness)
+            best = min(best, _stacked(diagram, [Row.of(diagram, strip.names, strip.later(steps))]), key=badness)
     return best
-
-
-def _badness(layout: Layout) -> float:
-    """How far a layout is from the wanted proportions."""
-    aspect = layout.width / layout.height
-    return max(0.0, math.log(aspect / WIDEST), math.log(NARROWEST / aspect))
 
 
 def _cut(diagram: Diagram, columns: list[list[str]], count: int) -> list[list[str]]:

@@ -20,6 +20,8 @@ WIDEST_NOTE = "0000.0/s 0000.0 ms age 000000"
 WIDEST_LABEL = "q 000 −00000"
 """Room at an edge: frames that wait, frames dropped."""
 
+WIDEST = 1.3
+"""Width over height: rather tall than small."""
 LEAST_WIDTH = 880
 """Pixels; a narrower panel scrolls."""
 HEADING = (
@@ -63,7 +65,7 @@ class FlowPanel:
         edges = [edge for edge in snapshot["edges"] if edge["from"] in blocks and edge["to"] in blocks]
         shape = tuple(blocks), tuple((edge["from"], edge["to"]) for edge in edges)
         if shape != self._shape or self._layout is None:
-            self._shape, self._layout = shape, lay_out(diagram(snapshot["name"], blocks, edges))
+            self._shape, self._layout = shape, lay_out(diagram(snapshot["name"], blocks, edges), WIDEST)
             self._still.text = svg(self._layout, DARK, title=False, numbered=True)
         self._live.text = live_svg(self._layout, DARK, numbers(blocks, edges))
 
