@@ -36,7 +36,8 @@ class RunOptions:
     ] = None
     weights: Annotated[str | None, typer.Option(help="weights of the codec, name or file, for every block")] = None
     lpips: Annotated[
-        Literal["vgg", "alex", "squeeze", "off"] | None, typer.Option(help="backbone of LPIPS for every sink, or off")
+        Literal["auto", "vgg", "alex", "squeeze", "off"] | None,
+        typer.Option(help="backbone of LPIPS for every sink; auto: the first that is on this machine"),
     ] = None
     out: Annotated[Path | None, typer.Option(help="folder for records, table and figures")] = None
     monitor: Annotated[str, typer.Option(help="serve the live page on this port of loopback, or a free one: auto")] = ""
