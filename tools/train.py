@@ -26,7 +26,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from semstream.codec import checkpoint
 from semstream.codec.air import AirDraw
@@ -45,6 +44,7 @@ from semstream.codec.training import (
 )
 from semstream.data.crops import CropSampler, TrainingDataError
 from semstream.data.training import load_training
+from semstream.progress import Progress
 
 PRESETS = {"paper": PAPER, "small": SMALL, "medium": MEDIUM, "photo": PHOTO}
 
@@ -247,26 +247,25 @@ class Training:
         """Train to the end; whether Ctrl-C came before it."""
         options = self.options
         total = options.steps if options.steps < 10**9 else None
-        bar = tqdm(initial=self.step, total=total, disable=self.rank > 0, unit="step", mininterval=5)
-        smooth, last_kept, interrupted = None, time.monotonic(), False
+        smooth, last_kept, interrupted, text = None, time.monotonic(), False, ""
         try:
-            for batch in self.sampler.batches(options.batch):
-                progress, over = self.progress()
-                if over:
-                    break
-                loss = self.take(batch, progress)
-                bar.update()
-                if self.step % 50 == 0:
-                    smooth = loss.item() if smooth is None else 0.9 * smooth + 0.1 * loss.item()
-                    bar.set_postfix(loss=f"{smooth:.3f}", progress=f"{progress:.1%}")
-                if self.rank == 0 and time.monotonic() - last_kept > 120:
-                    self.keep()
-                    last_kept = time.monotonic()
-                    if self.validation is not None:
-                        tqdm.write(f"step {self.step}, {self.seconds / 60:.1f} min: {self.quality()}")
+            with Progress("steps", total, done=self.step, quiet=self.rank > 0) as bar:
+                for batch in self.sampler.batches(options.batch):
+                    progress, over = self.progress()
+                    if over:
+                        break
+                    loss = self.take(batch, progress)
+                    if self.step % 50 == 0:
+                        smooth = loss.item() if smooth is None else 0.9 * smooth + 0.1 * loss.item()
+                        text = f"loss {smooth:.3f}, {progress:.1%}"
+                    bar.advance(1, text)
+                    if self.rank == 0 and time.monotonic() - last_kept > 120:
+                        self.keep()
+                        last_kept = time.monotonic()
+                        if self.validation is not None:
+                            bar.note(f"step {self.step}, {self.seconds / 60:.1f} min: {self.quality()}")
         except KeyboardInterrupt:
             interrupted = True
-        bar.close()
         return interrupted
 
 

@@ -97,7 +97,7 @@ class Lpips:
         self.minimum_side = BACKBONES[self.net].minimum_side if self.net in BACKBONES else 1
         self.said = self.reason or f"LPIPS by {BACKBONES[self.net].title}"
         if net == AUTO and self.available and self.net != "vgg":
-            self.said += f" (VGG-16, the paper's, is not on this machine: `semstream weights lpips vgg`)"
+            self.said += " (VGG-16, the paper's, is not on this machine: `semstream weights lpips vgg`)"
 
     @property
     def available(self) -> bool:

@@ -13,11 +13,11 @@ import typer
 from rich.console import Console, Group
 from rich.live import Live
 from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from semstream.monitor.snapshot import Watch
 from semstream.monitor.top import render
 from semstream.monitor.watched import watched
+from semstream.progress import Progress
 from semstream.runtime import Flowgraph, FlowgraphError, Run
 from semstream.runtime.signals import StopSignals
 from semstream.script.options import RunOptions
@@ -32,8 +32,8 @@ def run_with_progress(
 ) -> Run:
     """Run a flowgraph, watched as asked for.
 
-    In a terminal the whole run is shown (`semstream.monitor.top`), elsewhere a bar with the latest quality of each
-    branch. A failure is shown in one message; what had arrived is in the returned run.
+    In a terminal the whole run is shown (`semstream.monitor.top`), elsewhere now and then a line with the latest
+    quality of each branch. A failure is shown in one message; what had arrived is in the returned run.
 
     Parameters
     ----------
@@ -62,25 +62,15 @@ def run_with_progress(
         level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=console, show_path=False)]
     )
     latest: dict[str, str] = {}
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    progress = Progress(*columns, console=console)
     with ExitStack() as shown:
-        if not console.is_terminal:
-            shown.enter_context(progress)
-        task = progress.add_task("starting", total=total or None)
+        progress = shown.enter_context(Progress("records", total or None, console=console, embedded=True))
 
         def on_record(block: str, record: dict[str, Any]) -> None:
             if not is_quality(record):
                 return
             latest[record["branch"]] = f"{record['branch']} {record['psnr_db']:.1f} dB"
             at = f"SNR {record['snr_db']:g} dB: " if isinstance(record["snr_db"], float) else ""
-            progress.update(task, advance=1, description=at + ", ".join(latest.values()))
+            progress.advance(1, at + ", ".join(latest.values()))
 
         try:
             with StopSignals() as signals:
@@ -91,7 +81,7 @@ def run_with_progress(
                         watch = Watch(run)
                         shown.enter_context(
                             Live(
-                                get_renderable=lambda: Group(render(watch.snapshot()), progress.get_renderable()),
+                                get_renderable=lambda: Group(render(watch.snapshot()), progress.renderable),
                                 console=console,
                                 refresh_per_second=4,
                             )
