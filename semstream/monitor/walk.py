@@ -10,8 +10,8 @@ from semstream.runtime.errors import SettingsError
 if TYPE_CHECKING:
     from semstream.runtime import Run
 
-WALK_S = 15.0
-"""Within so many seconds a watched sweep has come to all its SNRs; some more pass until their frames have arrived."""
+WALK_S = 5.0
+"""Within so many seconds a watched sweep comes to all its SNRs: often enough that each meets many pictures soon."""
 ALONE_S = 10.0
 
 
@@ -42,13 +42,13 @@ class Walk:
         watched = time.monotonic() - self._asked_at < ALONE_S
         if watched == self._walking or not self._sweeps or self._run.finished:
             return ""
-        self._walking = watched
         for name in self._sweeps:
             if self._run.settings(name).within_s == (0 if watched else self._within_s):  # else somebody has chosen
                 try:
                     self._run.set(name, timeout=2.0, within_s=self._within_s if watched else 0.0)
-                except SettingsError as error:
-                    return str(error)
+                except SettingsError:
+                    return ""  # it still waits for those behind it to start: again, soon
+        self._walking = watched
         if not watched:
             return "nobody watches: sweeps go by their frames again"
         return f"watched: sweeps come to all their SNRs within {self._within_s:g} s"

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from semstream.monitor.page.pictures import branches
+from semstream.monitor.walk import WALK_S
 
 SWEEP = (1.0, 4.0, 7.0, 10.0, 13.0)
 """SNRs in dB of a sweep where the run has none of its own."""
-WITHIN_S = 15.0
 UNBOUNDED = {"snr_db": (-5.0, 30.0), "design_snr_db": (-5.0, 30.0), "fps": (0.0, 60.0), "rate": (0.5, 30.0)}
 """Ends of the slider where a setting itself has none on that side."""
 
@@ -34,7 +34,7 @@ class _Kind:
 KINDS = {
     "snr": _Kind("SNR", "snr_db", lambda s: s["kind"] == "number" or isinstance(s["value"], list)),
     "channel": _Kind("channel", "channel", lambda s: "awgn" in s["choices"]),
-    "bits": _Kind("bits a feature", "bits", lambda s: s["unit"] == "bits/feature"),
+    "bits": _Kind("bits", "bits", lambda s: s["unit"] == "bits/feature"),
     "scheme": _Kind("allocation", "scheme", lambda s: "optimal" in s["choices"]),
 }
 
@@ -105,7 +105,7 @@ def sweep_changes(snapshot: dict[str, Any], go: bool) -> list[Change]:
             initial = setting["initial"]
             values: dict[str, Any] = {"snr_db": initial if len(initial) > 1 else list(SWEEP)}
             if any(s["name"] == "within_s" and s["live"] for s in snapshot["blocks"][block]["settings"]):
-                values["within_s"] = WITHIN_S
+                values["within_s"] = WALK_S
         else:
             values = {"snr_db": [newest_snr(snapshot) if newest_snr(snapshot) is not None else setting["value"][0]]}
         result.append((block, values))

@@ -18,8 +18,8 @@ SILENT_S = 1.5
 class Pace:
     """Time between two updates: ten a second at most, fewer the longer they take, one a second at least.
 
-    An update takes so much of the time, no more. Where the link fills the cores it takes long, as the page has the lower
-    priority; then it comes more rarely, and leaves them to the link.
+    Updates take a share of the time, no more. Where the link fills the cores one takes long, as the page has the lower
+    priority; then they come more rarely, and leave the cores to the link.
     """
 
     def __init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import time
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ ERROR_GAIN = 4
 SMALL = 96
 """Up to so many pixels a side a picture goes as PNG, without loss; above it as JPEG, at a quarter of the time."""
 QUALITY = 93
+WAIT_S = 1.5
+"""So long the branches may take until all show the same frame; then what there is is shown."""
 
 
 def branches(snapshot: dict[str, Any]) -> list[str]:
@@ -28,43 +31,39 @@ def _branch(view: str) -> str:
 
 
 class Pictures:
-    """The pictures of a run as HTML."""
+    """The pictures of a run as HTML: a column a branch, all of one frame."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, Any] = {}
-        self._columns: dict[str, str] = {}
-        self._sent = ""
+        self._frames: list[Any] = []
+        self._shown_at = 0.0
+        self._html = ""
 
     def html(self, snapshot: dict[str, Any]) -> str:
-        """The newest pictures of a snapshot; what it has encoded before is not encoded again."""
-        shown = {name: value["picture"] for name, value in snapshot["shown"].items() if "picture" in value}
+        """The newest pictures; what was encoded before is not encoded again."""
         views = [name for name, block in snapshot["blocks"].items() if block["class"] == "PictureProbe"]
-        if not any(name in shown for name in views):
+        values = {name: snapshot["shown"].get(name, {}).get("picture") for name in views}
+        shown = {name: value for name, value in values.items() if value is not None}
+        if not shown:
             return f"<p class=dim>{'nothing yet' if views else 'no picture probe in this flowgraph'}</p>"
+        frames, now = [value["seq"] for value in shown.values()], time.monotonic()
+        settled = len(set(frames)) == 1 and len(shown) == len(views)
+        if frames == self._frames or not (settled or now - self._shown_at > WAIT_S):
+            return self._html
+        self._frames, self._shown_at = frames, now
         quality = {(record.get("branch"), record.get("seq")): record.get("psnr_db") for record in snapshot["last"]}
-        first = True
-        for name in views:
-            value = shown.get(name)
-            if value is None:
-                continue
-            if self._seen.get(name) != value["seq"]:
-                self._seen[name] = value["seq"]
-                sent, received = unpack_array(value["sent"]), unpack_array(value["received"])
-                if first:
-                    snr = value.get("snr_db")
-                    at = f", SNR {snr:g} dB" if isinstance(snr, (int, float)) else ""
-                    self._sent = _column(_cell("sent", f"frame {value['seq']}{at}", sent))
-                psnr = quality.get((_branch(name), value["seq"]))
-                note = f"{psnr:.1f} dB" if isinstance(psnr, float) else f"frame {value['seq']}"
-                error = np.minimum(np.abs(sent.astype(np.int16) - received) * ERROR_GAIN, 255).astype(np.uint8)
-                cells = _cell(_branch(name), note, received) + _cell(f"error × {ERROR_GAIN}", "", error)
-                self._columns[name] = _column(cells)
-            first = False
-        return f"<div class=pictures>{self._sent}{''.join(self._columns.values())}</div>"
-
-
-def _column(cells: str) -> str:
-    return f"<div>{cells}</div>"
+        columns: list[str] = []
+        for name, value in shown.items():
+            sent, received = unpack_array(value["sent"]), unpack_array(value["received"])
+            if not columns:
+                snr = value.get("snr_db")
+                at = f", SNR {snr:g} dB" if isinstance(snr, (int, float)) else ""
+                columns.append(_cell("sent", f"frame {value['seq']}{at}", sent))
+            psnr = quality.get((_branch(name), value["seq"]))
+            note = f"{psnr:.1f} dB" if isinstance(psnr, float) else "" if settled else f"frame {value['seq']}"
+            error = np.minimum(np.abs(sent.astype(np.int16) - received) * ERROR_GAIN, 255).astype(np.uint8)
+            columns.append(_cell(_branch(name), note, received) + _cell(f"error × {ERROR_GAIN}", "", error))
+        self._html = f"<div class=pictures>{''.join(f'<div>{cells}</div>' for cells in columns)}</div>"
+        return self._html
 
 
 def _cell(name: str, note: str, picture: NDArray[np.uint8]) -> str:

@@ -21,7 +21,8 @@ class QualityPlot:
 
     def __init__(self, metric: str) -> None:
         self.metric = metric
-        self.plot = style.figure("", x_axis_label="SNR, Es/N0 (dB)", y_axis_label=METRICS[metric], height=300)
+        self.plot = style.figure("", x_axis_label="SNR, Es/N0 (dB)", y_axis_label=METRICS[metric], height=380)
+        style.add_legend(self.plot, "bottom_right" if metric != "lpips" else "top_right")
         self._parts: dict[str, dict[str, Any]] = {}
         digits = "0.00" if metric == "psnr_db" else "0.0000"
         self._hover = style.hover(
@@ -84,8 +85,6 @@ class QualityPlot:
         plot.scatter("x", "y", source=parts["now"], color=None, line_color=style.TEXT, size=14, line_width=2)
         near = plot.scatter("x", "y", source=parts["line"], size=24, alpha=0)  # a point that is easy to point at
         self._hover.renderers = [*self._hover.renderers, near]
-        plot.legend.location = "bottom_right" if self.metric != "lpips" else "top_right"
-        style.dress_legend(plot)
         self._parts[branch] = parts
         return parts
 

@@ -7,7 +7,8 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from semstream.monitor.page.controls import SWEEP, WITHIN_S, Change, changes, sweep_changes, typed
+from semstream.monitor.page.controls import SWEEP, Change, changes, sweep_changes, typed
+from semstream.monitor.walk import WALK_S
 
 
 class Steering:
@@ -95,7 +96,7 @@ class Steering:
         """Step every channel through the SNRs until stopped, the run is over, or it may no longer be steered."""
         place = 0
         while (snapshot := self._newest()) is not None and snapshot["state"] in ("running", "paused"):
-            await asyncio.sleep(WITHIN_S / len(SWEEP))
+            await asyncio.sleep(WALK_S / len(SWEEP))
             place += 1
             error, _ = await self._make(changes(snapshot, "snr", SWEEP[place % len(SWEEP)]), token)
             if error:

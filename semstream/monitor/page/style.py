@@ -59,6 +59,14 @@ def hover(rows: list[tuple[str, str]]) -> Any:
     return HoverTool(tooltips=f"<div style='{box}'>{lines}</div>", renderers=[], mode="mouse")
 
 
+def add_legend(plot: Any, location: Any) -> None:
+    """Give the plot a legend before it has anything to name: browsers do not take one well that comes later."""
+    from bokeh.models.annotations import Legend
+
+    plot.add_layout(Legend(items=[], location=location))
+    dress_legend(plot)
+
+
 def dress_legend(plot: Any) -> None:
     """Give the plot's legend the page's look."""
     for legend in plot.legend:
