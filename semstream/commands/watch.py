@@ -10,6 +10,7 @@ from rich.console import Console
 
 from semstream.monitor.watched import DEFAULT_ENDPOINT
 from semstream.runtime import CurveKeys, SemstreamError
+from semstream.runtime.files.keyfile import read_keys
 
 Endpoint = Annotated[str, typer.Argument(help="monitor endpoint of the run, as its command printed it")]
 Curve = Annotated[
@@ -20,21 +21,22 @@ console = Console()
 
 
 def keys(path: Path | None) -> CurveKeys | None:
-    """CURVE keys from a file of lines such as ``public: KEY``.
+    """CURVE keys of a viewer from their file (`semstream.runtime.files.keyfile`).
 
     Raises
     ------
     typer.BadParameter
-        If the file cannot be read or lacks one of public, secret, server.
+        If the file cannot be read, is not one of keys, or lacks the server's.
     """
     if path is None:
         return None
     try:
-        lines = [line.split(":", 1) for line in path.read_text(encoding="ascii").splitlines() if ":" in line]
-        values = {name.strip(): value.strip() for name, value in lines}
-        return CurveKeys(values["public"], values["secret"], values["server"])
-    except (OSError, UnicodeDecodeError, KeyError) as error:
-        raise typer.BadParameter(f"--curve {path}: expected lines public: …, secret: …, server: … ({error})") from None
+        found = read_keys(path)
+    except SemstreamError as error:
+        raise typer.BadParameter(f"--curve: {error}") from None
+    if not found.server:
+        raise typer.BadParameter(f"--curve {path}: expected a line server: with the public key of the flowgraph")
+    return found
 
 
 @app.command()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,7 @@ from semstream.script.options import RunOptions
 console = Console(stderr=not sys.stdout.isatty())
 
 
-def run_with_progress(
-    graph: Flowgraph,
-    total: int,
-    options: RunOptions,
-) -> Run:
+def run_with_progress(graph: Flowgraph, total: int, options: RunOptions, watching: ExitStack) -> Run:
     """Run a flowgraph, watched as asked for.
 
     In a terminal the whole run is shown (`semstream.monitor.top`), elsewhere now and then a line with the latest
@@ -41,6 +38,8 @@ def run_with_progress(
         Records that are to come; 0 if that is not known.
     options
         Of these ``engine``, and how the run is watched.
+    watching
+        Gets what serves viewers; they are served until it closes.
 
     Raises
     ------
@@ -52,8 +51,14 @@ def run_with_progress(
     monitor, control = options.monitor, options.control
     if monitor and monitor != "auto" and not (monitor.isdigit() and 0 < int(monitor) < 65536):
         raise typer.BadParameter(f"--monitor: expected a port or auto, got {monitor!r}")
-    if control and not monitor:
-        raise typer.BadParameter("--control needs --monitor, whose page it lets change settings")
+    for given, option in ((control, "control"), (options.hold, "hold"), (options.monitor_keys, "monitor-keys")):
+        if given and not monitor:
+            raise typer.BadParameter(f"--{option} needs --monitor, whose page it is about")
+    keys = None
+    if options.monitor_keys is not None:
+        from semstream.runtime.files.keyfile import read_keys
+
+        keys = read_keys(options.monitor_keys)
     if monitor:
         from blocks.probe import add_probes
 
@@ -76,17 +81,17 @@ def run_with_progress(
             with StopSignals() as signals:
                 run = graph.start(options.engine, on_record)
                 signals.attach(run)
-                with watched(run, monitor, control, options.prometheus, console):
-                    if console.is_terminal:
-                        watch = Watch(run)
-                        shown.enter_context(
-                            Live(
-                                get_renderable=lambda: Group(render(watch.snapshot()), progress.renderable),
-                                console=console,
-                                refresh_per_second=4,
-                            )
+                watching.enter_context(watched(run, monitor, control, options.prometheus, console, keys))
+                if console.is_terminal:
+                    watch = Watch(run)
+                    shown.enter_context(
+                        Live(
+                            get_renderable=lambda: Group(render(watch.snapshot()), progress.renderable),
+                            console=console,
+                            refresh_per_second=4,
                         )
-                    return run.wait()
+                    )
+                return run.wait()
         except FlowgraphError as error:
             if not isinstance(error.run, Run):
                 raise
@@ -100,12 +105,12 @@ def is_quality(record: Mapping[str, Any]) -> bool:
 
 
 def finish(run: Run, records: Iterable[dict[str, Any]], out: Path | None, title: str, lines: Sequence[str]) -> None:
-    """Print the table of a run's qualities, leave records and figures in `out`, exit as the run has ended."""
+    """Print the table of a run's qualities, leave records and figures in `out`."""
     from semstream.metrics.results import results
 
     rows = list(records)
     if not rows and run.failure is not None:
-        raise typer.Exit(run.exit_code)
+        return
     text = results(rows, title, lines, out) if rows else ""
     print(text or run.summary())
     counters = run.counters()
@@ -117,4 +122,10 @@ def finish(run: Run, records: Iterable[dict[str, Any]], out: Path | None, title:
         (out / "counters.txt").write_text(run.summary() + "\n", encoding="utf-8")
     if run.interrupted:
         print("interrupted: the numbers are of the frames that had arrived")
-    raise typer.Exit(run.exit_code)
+
+
+def hold() -> None:
+    """Wait for Ctrl-C, while the page shows how the run has ended."""
+    console.print("held: the page stays until Ctrl-C", highlight=False)
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()

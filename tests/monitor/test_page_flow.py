@@ -9,7 +9,7 @@ import pytest
 from test_monitor import graph_of
 
 from semstream.drawing.diagram import NOTE_SIZE, text_width
-from semstream.monitor.page.flow import WIDEST_NOTE, FlowPanel, diagram, is_probe, numbers
+from semstream.monitor.page.flow import WIDEST_NOTE, FlowDrawing, diagram, is_probe, numbers
 from semstream.monitor.snapshot import Watch
 
 
@@ -24,24 +24,29 @@ def parts(snapshot: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]
 
 
 def test_names_stand_in_full_and_probes_are_left_out(snapshot: dict[str, Any]) -> None:
-    panel = FlowPanel()
-    panel.update(snapshot)
+    still = FlowDrawing().parts(snapshot)["flow"]
     for name in parts(snapshot)[0]:
-        assert f">{name}</text>" in panel._still.text
-    assert ".probe" not in panel._still.text
+        assert f">{name}</text>" in still
+    assert ".probe" not in still
 
 
 def test_an_update_writes_numbers_and_leaves_the_picture(snapshot: dict[str, Any]) -> None:
-    panel = FlowPanel()
-    panel.update(snapshot)
-    still, live = panel._still.text, panel._live.text
+    drawing = FlowDrawing()
+    before = drawing.parts(snapshot)
     next(iter(snapshot["blocks"].values()))["rate"] = 123.4
-    panel.update(snapshot)
-    assert panel._still.text is still
-    assert panel._live.text != live
-    assert "123.4/s" in panel._live.text
-    panel.update(Watch(graph_of(4).run()).snapshot() | {"name": "another"})
-    assert panel._still.text is still  # the same blocks and edges
+    after = drawing.parts(snapshot)
+    assert after["flow"] is before["flow"]
+    assert "123.4/s" in after["numbers"]
+    assert len(after["numbers"]) < len(after["flow"])
+
+
+def test_another_flowgraph_is_another_picture(snapshot: dict[str, Any]) -> None:
+    drawing = FlowDrawing()
+    before = drawing.parts(snapshot)
+    name = parts(snapshot)[1][-1]["to"]
+    snapshot["blocks"] = {key: block for key, block in snapshot["blocks"].items() if key != name}
+    assert f">{name}</text>" not in drawing.parts(snapshot)["flow"]
+    assert f">{name}</text>" in before["flow"]
 
 
 def test_lost_frames_and_the_slowest_block_are_marked(snapshot: dict[str, Any]) -> None:

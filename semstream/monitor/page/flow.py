@@ -22,52 +22,28 @@ WIDEST_LABEL = "q 000 −00000"
 
 WIDEST = 1.3
 """Width over height: rather tall than small."""
-LEAST_WIDTH = 880
-"""Pixels; a narrower panel scrolls."""
-HEADING = (
-    "<h2>Flowgraph</h2><span class=dim>frames a second, time of work, age of frames; at edges: frames that wait, "
-    "−dropped</span>"
-)
 
 
-class FlowPanel:
+class FlowDrawing:
     """The flowgraph drawn: rates, work and age in boxes; frames that wait and drops at edges.
 
-    The layout is made once for each flowgraph; an update writes only numbers into it.
+    The layout is made once for each flowgraph. Two pictures lie one over the other, so that only numbers are sent anew.
     """
 
     def __init__(self) -> None:
-        from bokeh.layouts import column
-        from bokeh.models.css import InlineStyleSheet
-        from bokeh.models.widgets import Div
-
-        def part(css: str, text: str = "") -> Any:
-            sheet = InlineStyleSheet(css=style.TEXT_CSS + css)
-            return Div(text=text, sizing_mode="stretch_width", stylesheets=[sheet])
-
-        # Two pictures, one over the other: only the numbers are sent anew.
-        self._still = part("svg { width: 100%; height: auto; display: block; }")
-        self._live = part(
-            ":host { position: absolute !important; inset: 0; margin: 0 !important; pointer-events: none; }"
-            "svg { width: 100%; height: auto; display: block; }"
-        )
-        over = InlineStyleSheet(css=f":host {{ position: relative; min-width: {LEAST_WIDTH}px; margin: 0; }}")
-        pictures = column(self._still, self._live, sizing_mode="stretch_width", stylesheets=[over], margin=0)
-        for picture in (self._still, self._live):
-            picture.margin = 0
-        self.panel = column(part("", HEADING), pictures, sizing_mode="stretch_width")
         self._shape: Any = None
         self._layout: Layout | None = None
+        self._still = ""
 
-    def update(self, snapshot: dict[str, Any]) -> None:
-        """Show a snapshot."""
+    def parts(self, snapshot: dict[str, Any]) -> dict[str, str]:
+        """The parts ``flow``, which stays, and ``numbers``, as HTML."""
         blocks = {name: block for name, block in snapshot["blocks"].items() if not is_probe(block)}
         edges = [edge for edge in snapshot["edges"] if edge["from"] in blocks and edge["to"] in blocks]
         shape = tuple(blocks), tuple((edge["from"], edge["to"]) for edge in edges)
         if shape != self._shape or self._layout is None:
             self._shape, self._layout = shape, lay_out(diagram(snapshot["name"], blocks, edges), WIDEST)
-            self._still.text = svg(self._layout, DARK, title=False, numbered=True)
-        self._live.text = live_svg(self._layout, DARK, numbers(blocks, edges))
+            self._still = svg(self._layout, DARK, title=False, numbered=True)
+        return {"flow": self._still, "numbers": live_svg(self._layout, DARK, numbers(blocks, edges))}
 
 
 def diagram(title: str, blocks: dict[str, Any], edges: list[dict[str, Any]]) -> Diagram:

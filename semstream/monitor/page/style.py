@@ -1,61 +1,27 @@
-"""Look of the live page: one dark palette, a grid that becomes one column on a narrow screen."""
+"""Look of the live page's plots: one dark palette; what is around them is in static/page.css."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 GROUND, PANEL, LINE, TEXT, DIM = "#0f1318", "#181e26", "#2b3440", "#e6ebf1", "#8c99a8"
 GOOD, WARN, BAD = "#5ac48a", "#e9b44c", "#e4626b"
 BRANCHES = ("#5aa9e6", "#f58f55", "#5ac48a", "#d684d0", "#e9b44c", "#7fd8d4")
 
-PAGE_CSS = f"""
-:root {{ color-scheme: dark; }}
-html, body {{ background: {GROUND}; color: {TEXT}; margin: 0; font: 14px/1.45 system-ui, sans-serif; }}
-"""
-GRID_CSS = """
-:host { display: grid !important; grid-template-columns: repeat(12, minmax(0, 1fr)); gap: 12px; width: 100%; }
-@media (max-width: 900px) { :host { grid-template-columns: minmax(0, 1fr) !important; } }
-"""
-ROOT_CSS = ":host { display: block !important; padding: 12px; box-sizing: border-box; width: 100%; }"
+PALETTE = {
+    "ground": GROUND, "panel": PANEL, "line": LINE, "text": TEXT, "dim": DIM, "good": GOOD, "warn": WARN, "bad": BAD,
+    "accent": BRANCHES[0],
+}  # fmt: skip
+"""Colours by the names that page.css knows them by."""
 
 
-def panel_css(columns: int) -> str:
-    """Stylesheet of a panel that takes so many of the grid's twelve columns."""
-    return f"""
-:host {{ grid-column: span {columns}; background: {PANEL}; border: 1px solid {LINE}; border-radius: 8px;
-  padding: 10px; min-width: 0; box-sizing: border-box; overflow-x: auto; }}
-@media (max-width: 900px) {{ :host {{ grid-column: auto; }} }}
-"""
-
-
-TEXT_CSS = f"""
-:host {{ color: {TEXT}; }}
-.bk-clearfix {{ display: block !important; width: 100%; }}
-h1 {{ font-size: 18px; margin: 0; font-weight: 600; display: inline; }}
-h2 {{ font-size: 12px; margin: 0 0 6px; font-weight: 600; color: {DIM}; text-transform: uppercase;
-  letter-spacing: .05em; }}
-table {{ border-collapse: collapse; width: 100%; font-size: 12px; font-variant-numeric: tabular-nums; }}
-td, th {{ text-align: right; padding: 2px 6px; border-bottom: 1px solid {LINE}; white-space: nowrap; }}
-td:first-child, th:first-child {{ text-align: left; }}
-th {{ color: {DIM}; font-weight: 500; }}
-.pill {{ display: inline-block; padding: 1px 9px; border-radius: 9px; font-size: 12px; margin-left: 8px;
-  color: {GROUND}; }}
-.dim {{ color: {DIM}; }}
-.log {{ font: 12px/1.5 ui-monospace, monospace; max-height: 170px; overflow: auto; white-space: pre-wrap; }}
-.pictures {{ display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 8px; }}
-.pictures img {{ width: 100%; image-rendering: pixelated; border-radius: 4px; display: block; }}
-.scroll {{ overflow: auto; max-height: 300px; }}
-"""
-WIDGET_CSS = f"""
-:host {{ color: {TEXT}; }}
-label, .bk-slider-title {{ color: {TEXT} !important; font-size: 12px; }}
-input, select {{ background: {GROUND} !important; color: {TEXT} !important; border-color: {LINE} !important; }}
-.bk-tab {{ color: {DIM} !important; border: none !important; padding: 2px 10px !important; }}
-.bk-tab.bk-active {{ background: {LINE} !important; color: {TEXT} !important; border-radius: 4px; }}
-.bk-header {{ border: none !important; }}
-.bk-btn {{ background: {LINE} !important; color: {TEXT} !important; border-color: {LINE} !important; }}
-.bk-btn.bk-active {{ background: {BRANCHES[0]} !important; color: {GROUND} !important; }}
-"""
+def put(source: Any, data: dict[str, Any]) -> None:
+    """Give a data source new columns, if they are new: what has not changed is not sent to browsers again."""
+    old = source.data
+    if old.keys() != data.keys() or any(not np.array_equal(old[name], data[name]) for name in data):
+        source.data = data
 
 
 def figure(title: str, least_width: int = 0, **options: Any) -> Any:
@@ -79,6 +45,26 @@ def figure(title: str, least_width: int = 0, **options: Any) -> Any:
     plot.grid.grid_line_color = LINE
     plot.grid.grid_line_alpha = 0.6
     return plot
+
+
+def hover(rows: list[tuple[str, str]]) -> Any:
+    """A tool that shows the numbers of the nearest point of its renderers, of which it has none yet."""
+    from bokeh.models.tools import HoverTool
+
+    lines = "".join(
+        f"<div>{f'<span style=color:{DIM}>{name}</span> ' if name else ''}<span>{value}</span></div>"
+        for name, value in rows
+    )
+    box = f"background:{GROUND};color:{TEXT};padding:6px 9px;font:12px system-ui,sans-serif"
+    return HoverTool(tooltips=f"<div style='{box}'>{lines}</div>", renderers=[], mode="mouse")
+
+
+def add_legend(plot: Any, location: Any) -> None:
+    """Give the plot a legend before it has anything to name: browsers do not take one well that comes later."""
+    from bokeh.models.annotations import Legend
+
+    plot.add_layout(Legend(items=[], location=location))
+    dress_legend(plot)
 
 
 def dress_legend(plot: Any) -> None:
