@@ -86,7 +86,7 @@ class MonitorService(threading.Thread):
             ) from None
         self.endpoint = self._socket.get_string(zmq.LAST_ENDPOINT)
         self._leave = threading.Event()
-        self._packed: tuple[float, bytes] = (-1.0, b"")
+        self._packed: tuple[float, bool, bytes] = (-1.0, False, b"")
         self._walk = Walk(run, walk_s)
         # A change waits for the end of a frame: in a thread of its own, so that viewers see the run go on meanwhile.
         self._wanted: queue.SimpleQueue[tuple[bytes, dict[str, Any]] | None] = queue.SimpleQueue()
@@ -184,10 +184,11 @@ class MonitorService(threading.Thread):
         return b""
 
     def _snapshot(self) -> bytes:
-        now = time.monotonic()
-        if now - self._packed[0] > FRESH_S:  # any number of viewers cost one snapshot
-            self._packed = now, wire.pack(self.watch.snapshot())
-        return self._packed[1]
+        """Any number of viewers cost one snapshot; the end of the run is seen at once."""
+        now, finished = time.monotonic(), self.watch.run.finished
+        if now - self._packed[0] > FRESH_S or finished != self._packed[1]:
+            self._packed = now, finished, wire.pack(self.watch.snapshot())
+        return self._packed[2]
 
     def _refusal(self, request: dict[str, Any]) -> str:
         """Why a viewer may not change anything; empty if it may."""

@@ -75,6 +75,45 @@ class Static(StaticFileHandler):
             raise HTTPError(403)
 
 
+class Outbox:
+    """Messages on their way to one browser, in order.
+
+    Parameters
+    ----------
+    whole
+        Gives the whole page as a message, for a browser that is too far behind.
+    """
+
+    def __init__(self, whole: Callable[[], str]) -> None:
+        self._whole = whole
+        self._waiting: deque[str] = deque()
+        self._more = asyncio.Event()
+        self._sending = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a message is still under way."""
+        return bool(self._waiting) or self._sending
+
+    def put(self, text: str) -> None:
+        """Send a message, some time."""
+        if len(self._waiting) >= MOST_WAITING:
+            self._waiting.clear()
+            text = self._whole()
+        self._waiting.append(text)
+        self._more.set()
+
+    async def deliver(self, send: Callable[[str], Awaitable[Any]]) -> None:
+        """Send messages for ever; `send` returns once the browser's socket has taken one."""
+        while True:
+            await self._more.wait()
+            self._more.clear()
+            while self._waiting:
+                self._sending = True
+                await send(self._waiting.popleft())
+            self._sending = False
+
+
 class Live(WebSocketHandler):
     """One browser: gets what is new, sends what is to be changed."""
 
@@ -83,9 +122,7 @@ class Live(WebSocketHandler):
         self.looked_at: set[str] = set()
         self._hub = hub
         self._token = ""
-        self._waiting: deque[str] = deque()
-        self._more = asyncio.Event()
-        self._sending = False
+        self._outbox = Outbox(hub.whole)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def check_origin(self, origin: str) -> bool:
@@ -112,15 +149,11 @@ class Live(WebSocketHandler):
 
     def give(self, text: str) -> None:
         """Send a message, some time."""
-        if len(self._waiting) >= MOST_WAITING:
-            self._waiting.clear()
-            text = self._hub.whole()
-        self._waiting.append(text)
-        self._more.set()
+        self._outbox.put(text)
 
     def waiting(self) -> bool:
         """Whether a message is still under way to this browser."""
-        return bool(self._waiting) or self._sending
+        return self._outbox.busy
 
     def begin_anew(self) -> None:
         """Another run is shown: say whether this browser may steer it."""
@@ -150,13 +183,7 @@ class Live(WebSocketHandler):
 
     async def _deliver(self) -> None:
         with contextlib.suppress(WebSocketClosedError):
-            while True:
-                await self._more.wait()
-                self._more.clear()
-                while self._waiting:
-                    self._sending = True
-                    await self.write_message(self._waiting.popleft())  # until the browser's socket has taken it
-                self._sending = False
+            await self._outbox.deliver(self.write_message)
 
     async def _answer(self, request: dict[str, Any]) -> None:
         error, done = await self._hub.steering.do(request | {"token": self._token})
