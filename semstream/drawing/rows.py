@@ -78,7 +78,12 @@ def _lay_out_row(diagram: Diagram, names: list[str], later: Mapping[str, int]) -
     entries: dict[Bundle, str] = {}
     for index, arrow in enumerate(diagram.arrows):
         label = _label(arrow.label)
-        if arrow.start in inside and arrow.end in inside:
+        if arrow.start == arrow.end and arrow.start in inside:  # by way of a point: Graphviz' own run along the border
+            turn = f"t{index}"
+            graph.add_node(turn, shape="point", width=0.01, height=0.01)
+            graph.add_edge(ids[arrow.start], turn, key=f"o{index}", label=label, headport="c")
+            graph.add_edge(turn, ids[arrow.end], key=f"b{index}", tailport="c")
+        elif arrow.start in inside and arrow.end in inside:
             length = max(1, 1 + later.get(arrow.end, 0) - later.get(arrow.start, 0))
             graph.add_edge(ids[arrow.start], ids[arrow.end], key=f"w{index}", minlen=length, label=label)
         elif arrow.start in inside and (key := bundle(diagram, index)) not in exits:
@@ -139,6 +144,9 @@ def _read(diagram: Diagram, graph: Any, names: list[str], ids: dict[str, str], e
         x, y = _numbers(label) if label else (0.0, 0.0)
         ways[edge.key] = PlacedArrow(sampled(spline), (x, -y) if label else None)
     within = {int(key[1:]): way for key, way in ways.items() if key[0] == "w"}
+    for key in [key for key in ways if key[0] == "o"]:
+        out, back = ways[key], ways["b" + key[1:]]
+        within[int(key[1:])] = PlacedArrow(out.points + back.points, out.label)
     entering = {int(key[1:]): way for key, way in ways.items() if key[0] == "n"}
     leaving = {key: ways[node] for key, node in exits.items()}
     return _fitted(Row(names, 0.0, 0.0, boxes, within, leaving, entering, frames), diagram)

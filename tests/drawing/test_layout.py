@@ -76,6 +76,7 @@ def test_a_flowgraph_with_ends_in_another_one_is_drawn_without_fault(
 @example(drawing(1, []))
 @example(drawing(2, [(0, 1), (0, 1), (1, 0)]))
 @example(drawing(1, [(0, 0)]))
+@example(drawing(2, [(0, 0), (0, 0), (0, 1), (1, 1)], (), "x" * 60))
 @example(drawing(40, [(0, i) for i in range(1, 40)]))
 @example(drawing(40, [(i, 39) for i in range(39)]))
 @example(drawing(12, [*((i, i + 1) for i in range(11)), (11, 0), (7, 2)], ("Features", "latest")))
