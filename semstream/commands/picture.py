@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
-from semstream.drawing import Arrow, Box, Diagram, branches, lay_out
+from semstream.drawing import Arrow, Box, Diagram, branches, lay_out, titled
 from semstream.runtime import Flowgraph
 
 
@@ -29,8 +27,9 @@ def diagram(graph: Flowgraph) -> Diagram:
     branch = branches(graph.blocks, ends)
     boxes = []
     for name, block in graph.blocks.items():
+        lines = titled(name, type(block).__name__, graph.replicas[name])
         kind = "source" if block.is_source else "between" if block.outputs else "sink"
-        boxes.append(Box(name, _lines(graph, name), kind, _title(graph, branch.get(name, ""))))
+        boxes.append(Box(name, lines, kind, _title(graph, branch.get(name, ""))))
     outside = dict.fromkeys(edge.endpoint for edge in graph.edges if edge.endpoint)
     boxes += [Box(endpoint, (endpoint,), "outside") for endpoint in outside]
     arrows = []
@@ -41,13 +40,6 @@ def diagram(graph: Flowgraph) -> Diagram:
         label += [edge.policy] if edge.policy != "block" else []
         arrows.append(Arrow(start, end, tuple(label), dashed=bool(edge.endpoint)))
     return Diagram(graph.name, tuple(boxes), tuple(arrows))
-
-
-def _lines(graph: Flowgraph, name: str) -> tuple[str, ...]:
-    """A block's name, and its class where the name does not say it."""
-    title = f"{name} ×{graph.replicas[name]}" if graph.replicas[name] > 1 else name
-    cls = type(graph.blocks[name]).__name__
-    return (title,) if re.sub(r"[\W_]", "", name).lower() == cls.lower() else (title, cls)
 
 
 def _title(graph: Flowgraph, sink: str) -> str:

@@ -6,7 +6,7 @@
 - `figure`: a layout as PNG or PDF
 """
 
-from semstream.drawing.diagram import Arrow, Box, Diagram, branches
+from semstream.drawing.diagram import Arrow, Box, Diagram, branches, titled
 from semstream.drawing.layout import Layout, lay_out
 
-__all__ = ["Arrow", "Box", "Diagram", "Layout", "branches", "lay_out"]
+__all__ = ["Arrow", "Box", "Diagram", "Layout", "branches", "lay_out", "titled"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -63,6 +64,12 @@ class Diagram:
     title: str
     boxes: tuple[Box, ...]
     arrows: tuple[Arrow, ...]
+
+
+def titled(name: str, cls: str, replicas: int = 1) -> tuple[str, ...]:
+    """The lines of a block: its name, and its class where the name does not say it."""
+    shown = f"{name} ×{replicas}" if replicas > 1 else name
+    return (shown,) if re.sub(r"[\W_]", "", name).lower() == cls.lower() else (shown, cls)
 
 
 def text_width(text: str, size: float) -> float:

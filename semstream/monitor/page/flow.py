@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
 
-from semstream.drawing import Arrow, Box, Diagram, Layout, branches, lay_out
+from semstream.drawing import Arrow, Box, Diagram, Layout, branches, lay_out, titled
 from semstream.drawing.style import Style
 from semstream.drawing.svg import Now, live_svg, svg
 from semstream.monitor.page import style
@@ -52,11 +51,8 @@ def diagram(title: str, blocks: dict[str, Any], edges: list[dict[str, Any]]) -> 
     boxes = []
     for name, block in blocks.items():
         kind = "source" if not block["inputs"] else "between" if block["outputs"] else "sink"
-        shown = f"{name} ×{block['replicas']}" if block["replicas"] > 1 else name
-        said = re.sub(r"[\W_]", "", name).lower() == block["class"].lower()
-        lines = (shown,) if said else (shown, block["class"])
-        title_of_branch = branch.get(name, "").removesuffix(".metrics")
-        boxes.append(Box(name, (*lines, WIDEST_NOTE), kind, title_of_branch))
+        lines = titled(name, block["class"], block["replicas"])
+        boxes.append(Box(name, (*lines, WIDEST_NOTE), kind, branch.get(name, "").removesuffix(".metrics")))
     arrows = []
     for edge in edges:
         policy = () if edge["policy"] == "block" else (edge["policy"],)
