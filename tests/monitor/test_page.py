@@ -112,12 +112,13 @@ def test_a_view_renders_a_run_and_then_only_what_is_new(finished: Run) -> None:
         ("watched", "head"),
         ("data:image/", "pictures"),
         ("noise.image", "edges"),
+        (">noise</text>", "flow"),
         ("started", "log"),
     ):
         assert words in parts[where]
     assert "probe" not in parts["edges"]
     assert {place.split()[0] for place in whole["roots"]} == {
-        "quality", "time", "flow", "latency", "constellation", "gains", "bits",
+        "quality", "time", "latency", "constellation", "gains", "bits",
     }  # fmt: skip
     text = encoded(whole)
     for words in ("mean 1.67", "Latency, source to sink: p50 5 ms", "HoverTool", "error-free"):
