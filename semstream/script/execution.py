@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import NoReturn
@@ -63,4 +66,17 @@ def execute(graph: Flowgraph, options: RunOptions, title: str = "", report: Repo
         finish(run, records, options.out, title or graph.name, lines)
         if options.hold and not run.interrupted:
             hold()
+    if run.interrupted:
+        leave(run.exit_code)
     raise typer.Exit(run.exit_code)
+
+
+def leave(code: int) -> NoReturn:
+    """End the program at once: whoever has pressed Ctrl-C need not wait until PyTorch is taken down, a second or more.
+
+    What was registered to be done at the end is done, and what was printed is written.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
