@@ -19,7 +19,7 @@ WIDEST_NOTE = "0000.0/s 0000.0 ms age 000000"
 WIDEST_LABEL = "q 000 −00000"
 """Room at an edge: frames that wait, frames dropped."""
 
-WIDEST = 1.3
+WIDEST = 1.6
 """Width over height: rather tall than small."""
 
 
