@@ -33,7 +33,8 @@ def figure(title: str, least_width: int = 0, **options: Any) -> Any:
         "height": 260, "sizing_mode": "stretch_width", "toolbar_location": None, "background_fill_color": PANEL,
         "border_fill_color": PANEL, "outline_line_color": None, "min_border_right": 16, "tools": "",
     }  # fmt: skip
-    sheet = InlineStyleSheet(css=f":host {{ min-width: {least_width}px; }}")
+    tip = f".bk-Tooltip {{ background: {GROUND} !important; border-color: {LINE} !important; padding: 0 !important; }}"
+    sheet = InlineStyleSheet(css=f":host {{ min-width: {least_width}px; }} {tip}")
     plot: Any = new(title=title, stylesheets=[sheet], **(settings | options))
     plot.title.text_color, plot.title.text_font_size, plot.title.text_font_style = DIM, "12px", "normal"
     for axis in plot.axis:

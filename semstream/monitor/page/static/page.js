@@ -41,7 +41,7 @@ async function take(message) {
   if ("reply" in message) replied(message)
   if (message.parts) parts(message.parts)
   if (message.patch && bokeh) bokeh.apply_json_patch(message.patch)
-  if ("sweeping" in message) pageSweeps(message.sweeping)
+  if ("sweeping" in message) { pageSweeps = message.sweeping; buttons() }
 }
 
 // -- what is shown -------------------------------------------------------------------------------------------------
@@ -82,7 +82,8 @@ async function begin(message) {
 
 function parts(new_) {
   for (const name of INSIDE) if (name in new_) $(name).innerHTML = new_[name]
-  if (new_.state) { state = {...new_.state, silent: state.silent && !new_.state}; banner() }
+  if ("head" in new_) document.title = `semstream: ${$("head").querySelector("h1").textContent}`
+  if (new_.state) { state = new_.state; banner(); allow(mayChange); buttons() }
   if (new_.controls) showControls(new_.controls)
   if (new_.settings) showSettings(new_.settings)
 }
@@ -132,10 +133,11 @@ function say(text, bad) {
 
 function allow(may, why) {
   mayChange = may
-  $("steer").classList.toggle("locked", !may)
-  $("more").classList.toggle("locked", !may)
+  const locked = !may || Boolean(state.words)  // a link that is over has nothing to steer
+  $("steer").classList.toggle("locked", locked)
+  $("more").classList.toggle("locked", locked)
   for (const item of document.querySelectorAll("#steer input, #steer select, #steer button, #settings input, #settings select"))
-    item.disabled = !may
+    item.disabled = locked
   if (why !== undefined) say(why)
 }
 
@@ -167,7 +169,7 @@ function replied(message) {
 
 const number = value => typeof value === "string" ? Number(value.replace("inf", "Infinity")) : value
 const busy = item => item === document.activeElement && item.matches(":active, select:focus, [type=text]:focus, [type=number]:focus")
-let built = "", paused = false, sweeping = false, controls = []
+let built = "", paused = false, sweeping = false, pageSweeps = false, controls = []
 
 function showControls(controls_) {
   controls = controls_
@@ -190,8 +192,7 @@ function showControls(controls_) {
     }
     if (c.kind === "slider" && !busy(input)) $(`value-${c.id}`).textContent = valueWords(c)
   }
-  paused = state.state === "paused"
-  pageSweeps(false)
+  buttons()
 }
 
 function valueWords(c) {
@@ -200,8 +201,9 @@ function valueWords(c) {
   return Number.isFinite(value) ? `${value}${c.unit === "dB" ? " dB" : ""}` : "error-free"
 }
 
-function pageSweeps(value) {
-  sweeping = value || controls.some(c => c.sweeping)
+function buttons() {
+  paused = state.state === "paused"
+  sweeping = pageSweeps || controls.some(c => c.sweeping)
   toggle("pause", paused, "go on")
   toggle("sweep", sweeping, "stop sweep")
 }
