@@ -41,8 +41,14 @@ class FlowDrawing:
         shape = tuple(blocks), tuple((edge["from"], edge["to"]) for edge in edges)
         if shape != self._shape or self._layout is None:
             self._shape, self._layout = shape, lay_out(diagram(snapshot["name"], blocks, edges), WIDEST)
-            self._still = svg(self._layout, DARK, title=False, numbered=True)
-        return {"flow": self._still, "numbers": live_svg(self._layout, DARK, numbers(blocks, edges))}
+            self._still = _sized(svg(self._layout, DARK, title=False, numbered=True), self._layout)
+        new = live_svg(self._layout, DARK, numbers(blocks, edges))
+        return {"flow": self._still, "numbers": _sized(new, self._layout)}
+
+
+def _sized(picture: str, layout: Layout) -> str:
+    """A picture as wide as the panel, as far as its text stays readable: names of 8 to 11 pixels."""
+    return f'<div style="min-width:{0.85 * layout.width:.0f}px;max-width:{1.25 * layout.width:.0f}px">{picture}</div>'
 
 
 def diagram(title: str, blocks: dict[str, Any], edges: list[dict[str, Any]]) -> Diagram:
