@@ -13,11 +13,12 @@ import zmq
 from semstream.runtime.block.block import In
 from semstream.runtime.counters import NodeCounters
 from semstream.runtime.edges import sockets
+from semstream.runtime.edges.handles import MARK, Mailboxes
 from semstream.runtime.edges.order import Join, Reorder
 from semstream.runtime.edges.sender import CREDIT_MESSAGES
-from semstream.runtime.edges.sockets import NOBLOCK, Socket
+from semstream.runtime.edges.sockets import NOBLOCK, RCVMORE, Socket
 from semstream.runtime.errors import WireError
-from semstream.runtime.frames import wire
+from semstream.runtime.frames import handover, wire
 from semstream.runtime.frames.frame import Frame
 from semstream.runtime.graph.nodes import InputSpec
 
@@ -40,7 +41,15 @@ class Arrival:
 class Link:
     """One DEALER, connected to one sender."""
 
-    def __init__(self, context: zmq.Context[Socket], port: InputPort, spec: InputSpec, index: int, node: str) -> None:
+    def __init__(
+        self,
+        context: zmq.Context[Socket],
+        port: InputPort,
+        spec: InputSpec,
+        index: int,
+        node: str,
+        mailboxes: Mailboxes | None,
+    ) -> None:
         self.port = port
         self.index = index
         self.endpoint = spec.endpoints[index]
@@ -63,6 +72,9 @@ class Link:
         hello: dict[str, Any] = {"node": node, "credit": spec.credit}
         if spec.remote:
             hello["type"] = port.declared.type.describe()
+        self.mailbox = None
+        if mailboxes is not None and self.endpoint.startswith("inproc://"):
+            hello["mailbox"], self.mailbox = mailboxes.open()
         self.socket.send(wire.control("hello", **hello))
 
     def grant(self) -> None:
@@ -80,7 +92,9 @@ class Link:
                 self.socket.send(wire.control("bye"), zmq.NOBLOCK)
 
     def close(self, linger_ms: int) -> None:
-        """Close the socket."""
+        """Close the socket, and let go of what has not been taken."""
+        if self.mailbox is not None:
+            self.mailbox.close()
         if self.monitor is not None:
             self.socket.disable_monitor()
             self.monitor.close(0)
@@ -91,11 +105,13 @@ class Link:
 class InputPort:
     """One input port with its links."""
 
-    def __init__(self, context: zmq.Context[Socket], spec: InputSpec, declared: In, node: str) -> None:
+    def __init__(
+        self, context: zmq.Context[Socket], spec: InputSpec, declared: In, node: str, mailboxes: Mailboxes | None
+    ) -> None:
         self.spec = spec
         self.name = spec.port
         self.declared = declared
-        self.links = [Link(context, self, spec, i, node) for i in range(len(spec.endpoints))]
+        self.links = [Link(context, self, spec, i, node, mailboxes) for i in range(len(spec.endpoints))]
         self.reorder: Reorder[Arrival] | None = Reorder(len(self.links)) if len(self.links) > 1 else None
         self.ended = False
 
@@ -114,11 +130,12 @@ class Inputs:
         node: str,
         counters: NodeCounters,
         log: logging.Logger,
+        mailboxes: Mailboxes | None = None,
     ) -> None:
         self.counters = counters
         self.log = log
         by_port = {spec.port: spec for spec in specs}
-        self.ports = [InputPort(context, by_port[name], port, node) for name, port in declared.items()]
+        self.ports = [InputPort(context, by_port[name], port, node, mailboxes) for name, port in declared.items()]
         self.join: Join[Arrival] | None = Join(declared) if len(declared) > 1 else None
         self.ready: deque[dict[str, Arrival] | wire.Gap] = deque()
         self.lost = ""
@@ -140,21 +157,29 @@ class Inputs:
 
     def on_readable(self, link: Link) -> None:
         """Take every message that has come over a link."""
-        receive = link.socket.recv
         link.silent_since = 0.0 if not link.silent_since else time.monotonic()
-        while not link.ended and sockets.readable(link.socket):
-            part = receive(NOBLOCK, copy=False)
-            parts: list[Any] = [part.bytes]
-            while part.more:
-                part = receive(NOBLOCK, copy=False)
-                parts.append(part.buffer)
+        socket = link.socket
+        while not link.ended and sockets.readable(socket):
             try:
-                message = wire.decode(parts, link.port.declared.type)
+                first = socket.recv(NOBLOCK)
+                if link.mailbox is not None and first[:1] == MARK:
+                    message = self._handed(link, first)
+                else:
+                    message = wire.decode(_all_parts(socket, first), link.port.declared.type)
                 self._on_message(link, message)
             except WireError as error:
                 self.counters.bad[error.reason] += 1
                 self.log.warning("port %s: bad message from %s dropped: %s", link.port.name, link.endpoint, error)
                 link.grant()  # it may have used up credit; the sender caps what is too much
+
+    def _handed(self, link: Link, handle: bytes) -> wire.Message:
+        """What a handle stands for. A handle with parts behind it is followed by them, as messages that are none."""
+        assert link.mailbox is not None
+        handed = link.mailbox.take(handle)
+        if handed is None:
+            raise WireError("handle", f"a handle {handle[1:20]!r} that stands for nothing")
+        frame = handover.accept(handed.offer, link.port.declared.type)
+        return wire.Message("data", frame, handed.gaps)
 
     def on_monitor(self, link: Link) -> None:
         """Note that the connection to another flowgraph is lost."""
@@ -291,3 +316,13 @@ class Inputs:
     def _lose(self, link: Link, why: str) -> None:
         self.lost = self.lost or why
         self._end(link)
+
+
+def _all_parts(socket: Socket, first: bytes) -> list[Any]:
+    parts: list[Any] = [first]
+    more = socket.get(RCVMORE)
+    while more:
+        part = socket.recv(NOBLOCK, copy=False)
+        parts.append(part.buffer)
+        more = part.more
+    return parts

@@ -23,9 +23,12 @@ import zmq
 
 from semstream.runtime.counters import NodeCounters
 from semstream.runtime.edges import sockets
+from semstream.runtime.edges.handles import Handed, Mailbox, Mailboxes
+from semstream.runtime.edges.parcel import Parcel
 from semstream.runtime.edges.sockets import MORE_NOBLOCK, NOBLOCK, SNDMORE, Socket
 from semstream.runtime.errors import FlowgraphError, WireError
 from semstream.runtime.frames import wire
+from semstream.runtime.frames.handover import Offer
 from semstream.runtime.frames.types import ANY, PortType
 from semstream.runtime.graph.nodes import OutputSpec
 
@@ -43,6 +46,7 @@ class Sender:
         block: str,
         counters: NodeCounters,
         log: logging.Logger,
+        mailboxes: Mailboxes | None = None,
     ) -> None:
         self.spec = spec
         self.port_type = port_type
@@ -52,7 +56,7 @@ class Sender:
         self.lossless = spec.policy == "block"
         self.credit: dict[bytes, int] = {}
         self.total = 0
-        self.queue: deque[tuple[str, int, list[Any], int]] = deque()
+        self.queue: deque[tuple[str, int, Offer | list[Any], int]] = deque()
         self.gaps: list[list[Any]] = []
         self.discarding = False
         self.stopping = False
@@ -61,6 +65,8 @@ class Sender:
         self._node_of: dict[bytes, str] = {}
         self._awaited = set(spec.consumers)
         self._probed = time.monotonic()
+        self._mailboxes = mailboxes if spec.endpoint.startswith("inproc://") else None
+        self._mailbox_of: dict[bytes, Mailbox] = {}
         self._authenticator: Any = None
         self.socket = sockets.open_socket(context, zmq.ROUTER, wire.MAX_HEADER_BYTES, spec.remote)
         self.socket.router_mandatory = True
@@ -88,15 +94,18 @@ class Sender:
         waits_for_one = self.spec.remote and not self.credit and not self.stopping
         return self.discarding or not (self.queue or self.gaps or self._awaited or waits_for_one)
 
-    def give(self, stream: str, seq: int, parts: list[Any], nbytes: int) -> None:
+    def give(self, parcel: Parcel) -> None:
         """Send a frame, or queue it where the policy allows frames to be lost. Lossless edges need `ready` first."""
         if self.discarding:
             self.counters.drops[f"{self.spec.edge}: receiver gone"] += 1
             return
+        form = parcel.parts() if self._mailboxes is None else parcel.offer()
+        if not (self.total or self.lossless):
+            self.on_readable()  # between two frames of a busy block nobody else has looked
         if self.total and not self.queue:
-            self._transmit(parts, nbytes)
+            self._transmit(form, parcel.nbytes)
             return
-        self.queue.append((stream, seq, parts, nbytes))
+        self.queue.append((parcel.frame.stream, parcel.frame.seq, form, parcel.nbytes))
         while not self.lossless and len(self.queue) > self.spec.depth:
             old = self.queue.popleft()
             self.counters.drops[f"{self.spec.edge}: {self.spec.policy}"] += 1
@@ -112,8 +121,8 @@ class Sender:
     def flush(self) -> None:
         """Send what credit allows."""
         while self.total and self.queue:
-            _, _, parts, nbytes = self.queue.popleft()
-            self._transmit(parts, nbytes)
+            _, _, form, nbytes = self.queue.popleft()
+            self._transmit(form, nbytes)
         if self.total and self.gaps:
             header = wire.control("gap", gaps=self.gaps)
             self.gaps = []
@@ -208,20 +217,33 @@ class Sender:
             hello = wire.control("hello", block=self.block, port=self.spec.port, type=self.port_type.describe())
             self._raw_send(identity, hello)
         if identity not in self.credit:
+            if self._mailboxes is not None:
+                mailbox = self._mailboxes.find(fields.get("mailbox"))
+                if mailbox is None:
+                    raise WireError("hello", "it has no mailbox in this run")
+                self._mailbox_of[identity] = mailbox
             self.total += count
             self.credit[identity] = self._granted[identity] = count
             self._node_of[identity] = node
             self._awaited.discard(node)
 
-    def _transmit(self, parts: list[Any], nbytes: int) -> None:
+    def _transmit(self, form: Offer | list[Any], nbytes: int) -> None:
         credit = self.credit
         identity = next(iter(credit)) if len(credit) == 1 else max(credit, key=credit.__getitem__)
-        if self.gaps:
-            parts = [_with_gaps(parts[0], self.gaps), *parts[1:]]
+        gaps = self.gaps
+        if gaps:
             self.gaps = []
         credit[identity] -= 1
         self.total -= 1
-        if self._send(identity, parts):
+        if isinstance(form, Offer):
+            mailbox = self._mailbox_of[identity]
+            handle = mailbox.put(Handed(form, [(stream, first, last) for stream, first, last in gaps]))
+            sent = self._send(identity, [handle])
+            if not sent:
+                mailbox.take(handle)
+        else:
+            sent = self._send(identity, [_with_gaps(form[0], gaps), *form[1:]] if gaps else form)
+        if sent:
             self.counters.bytes_out[self.spec.edge] += nbytes
 
     def _send(self, identity: bytes, parts: list[Any]) -> bool:
@@ -259,6 +281,7 @@ class Sender:
         self.total -= self.credit.pop(identity, 0)
         self._granted.pop(identity, None)
         self._node_of.pop(identity, None)
+        self._mailbox_of.pop(identity, None)
 
     def _discard(self) -> None:
         self.discarding = True

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import zmq
 
 from semstream.runtime.block.block import Block
+from semstream.runtime.edges.handles import Mailboxes
 from semstream.runtime.edges.sockets import LINGER_MS, Socket
 from semstream.runtime.engines.control import ControlLine, LogForwarder
 from semstream.runtime.engines.main_script import load_main
@@ -48,6 +49,7 @@ def run(job: dict[str, Any]) -> NoReturn:
     logging.getLogger("semstream").setLevel(logging.INFO)
     sys.argv = job["argv"]
     context: zmq.Context[Socket] = zmq.Context()
+    mailboxes = Mailboxes()
     threads = []
     for item in job["nodes"]:
         spec = NodeSpec.from_plain(item["spec"])
@@ -57,7 +59,7 @@ def run(job: dict[str, Any]) -> NoReturn:
         except BaseException as error:
             _report_failure(context, spec, error)
             continue
-        node = Node(spec, block, context, logs, types)
+        node = Node(spec, block, context, logs, types, mailboxes)
         threads.append(threading.Thread(target=run_node, args=(node,), name=spec.node, daemon=True))
     for thread in threads[1:]:
         thread.start()

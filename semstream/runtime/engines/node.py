@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Iterator
 
 from semstream.runtime.block.calling import by_port, call, source_items, stamp
+from semstream.runtime.edges.parcel import Parcel
 from semstream.runtime.edges.receiver import Arrival, Inputs
 from semstream.runtime.edges.sender import Sender
 from semstream.runtime.edges.sockets import LINGER_MS
@@ -17,7 +18,8 @@ from semstream.runtime.frames import wire
 from semstream.runtime.frames.frame import Frame
 from semstream.runtime.frames.types import ANY
 
-PUMP_EVERY_NS = 1_000_000
+PUMP_EVERY_NS = 5_000_000
+"""A busy node looks so often for what its owner wants; what it lacks for its next frame it looks for at once."""
 
 
 class Halted(Exception):  # noqa: N818 - a signal, not an error
@@ -66,12 +68,13 @@ class Node(NodeHost):
     def _open(self) -> None:
         log = self.block.log
         for spec in self.spec.outputs:
-            sender = Sender(self.context, spec, self.out_types.get(spec.port, ANY), self.spec.block, self.counters, log)
+            port_type = self.out_types.get(spec.port, ANY)
+            sender = Sender(self.context, spec, port_type, self.spec.block, self.counters, log, self.mailboxes)
             self._senders.setdefault(spec.port, []).append(sender)
             self._all_senders.append(sender)
             self._register(sender.socket, sender.on_readable)
         inputs = self._inputs = Inputs(
-            self.context, self.spec.inputs, self.block.inputs, self.spec.node, self.counters, log
+            self.context, self.spec.inputs, self.block.inputs, self.spec.node, self.counters, log, self.mailboxes
         )
         for link in inputs.links:
             self._register(link.socket, lambda link=link: inputs.on_readable(link))  # type: ignore[misc]
@@ -146,11 +149,8 @@ class Node(NodeHost):
         assert inputs is not None
         counters = self.counters
         begin = time.perf_counter_ns()
-        frames: dict[str, Frame] = {}
-        for port, arrival in unit.items():
-            counters.wait.add(begin - arrival.at_ns)
-            frames[port] = frame = arrival.frame
-        counters.age.add(time.time_ns() - frame.t0_ns)
+        begin_ns = time.time_ns()
+        frames = {port: arrival.frame for port, arrival in unit.items()}
         self._blocked_ns = 0
         given = set()
         try:
@@ -160,6 +160,10 @@ class Node(NodeHost):
         except SkipFrame as skip:
             counters.skips[skip.reason] += 1
         counters.work.add(time.perf_counter_ns() - begin - self._blocked_ns)
+        for arrival in unit.values():  # counted behind the work, which then begins sooner
+            counters.wait.add(begin - arrival.at_ns)
+            frame = arrival.frame
+        counters.age.add(begin_ns - frame.t0_ns)
         # Credit only now: the frame at hand counts, so with credit 2 one is worked on and one waits. Granting first
         # would let a third come, older by one more work time, and cost the frame the time of sending the grant.
         for arrival in unit.values():
@@ -208,8 +212,7 @@ class Node(NodeHost):
         senders = self._senders.get(port)
         if not senders:
             return
-        parts = wire.encode(frame)
-        nbytes = frame.nbytes
+        parcel = Parcel(frame)
         for sender in senders:
             if not sender.ready:
                 begin = time.perf_counter_ns()
@@ -218,10 +221,13 @@ class Node(NodeHost):
                     if self.halted:
                         raise Halted
                 self._blocked_ns += time.perf_counter_ns() - begin
-            sender.give(frame.stream, frame.seq, parts, nbytes)
+            sender.give(parcel)
 
     def _outputs_ready(self) -> bool:
-        return all(sender.ready for sender in self._all_senders)
+        for sender in self._all_senders:
+            if not sender.ready:
+                return False
+        return True
 
 
 def run_node(node: Node) -> None:

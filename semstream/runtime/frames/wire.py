@@ -182,21 +182,43 @@ def decode(parts: Sequence[Any], port_type: PortType) -> Message:
         if len(parts) != 1:
             raise WireError("part_count", f"a {kind} message has one part, got {len(parts)}")
         return Message(kind, None, gaps, header)
-    stream, seq, t0_ns, tags, trace = get("stream"), get("seq"), get("t0_ns"), get("tags"), get("trace")
+    stream, seq, t0_ns, tags = get("stream"), get("seq"), get("t0_ns"), get("tags")
+    check_place(stream, seq, t0_ns)
+    check_tags(tags)
+    trace = get("trace")
+    check_trace(trace)
+    return Message("data", Frame(_arrays(get("arrays"), parts, port_type), seq, stream, t0_ns, tags, trace), gaps)
+
+
+def check_place(stream: Any, seq: Any, t0_ns: Any) -> None:
+    """Refuse what is no place in a stream.
+
+    Raises
+    ------
+    WireError
+        Naming the field.
+    """
     if type(stream) is not str or len(stream) > 256:
         raise WireError("field_type", "stream is not a short string")
     if type(seq) is not int or not 0 <= seq <= MAX_SEQ:
         raise WireError("field_type", "seq is not an integer from 0 to 2**63 - 1")
     if type(t0_ns) is not int or not 0 <= t0_ns <= MAX_SEQ:
         raise WireError("field_type", "t0_ns is not an integer from 0 to 2**63 - 1")
+
+
+def check_tags(tags: Any) -> None:
+    """Refuse what is no map with string keys (`WireError`)."""
     if type(tags) is not dict or not all(type(key) is str for key in tags):
         raise WireError("tags", "tags are not a map with string keys")
+
+
+def check_trace(trace: Any) -> None:
+    """Refuse what is no short list of [name, time] (`WireError`)."""
     if type(trace) is not list or len(trace) > MAX_TRACE:
         raise WireError("trace", "trace is not a short list")
     for hop in trace:
         if type(hop) is not list or len(hop) != 2 or type(hop[0]) is not str or type(hop[1]) is not int:
             raise WireError("trace", "a hop is not [name, time]")
-    return Message("data", Frame(_arrays(get("arrays"), parts, port_type), seq, stream, t0_ns, tags, trace), gaps)
 
 
 def _arrays(described: Any, parts: Sequence[Any], port_type: PortType) -> dict[str, Array]:
