@@ -8,7 +8,7 @@ receiver that has died.
 from __future__ import annotations
 
 import itertools
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from semstream.runtime.frames.handover import Offer
 from semstream.runtime.frames.wire import Gap
@@ -17,11 +17,8 @@ MARK = b"\xc1"
 """First byte of a handle: the one byte that msgpack never uses."""
 
 
-class Handed(NamedTuple):
-    """A frame, and the gaps that ride on it."""
-
-    offer: Offer
-    gaps: list[Gap]
+Handed = tuple[Offer, Sequence[Gap]]
+"""A frame, and the gaps that ride on it."""
 
 
 class Mailbox:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import zmq
@@ -22,6 +23,7 @@ from semstream.runtime.frames import handover, wire
 from semstream.runtime.frames.frame import Frame
 from semstream.runtime.graph.nodes import InputSpec
 
+ALONE_NS = 300_000
 QUIET_S = 0.1
 """A link whose sender has died is drained until nothing has come for this long."""
 
@@ -57,6 +59,7 @@ class Link:
         self.remote = spec.remote
         self.ended = False
         self.silent_since = 0.0
+        self.last_ns = 0
         self.greeted = not spec.remote
         self.opened = time.monotonic()
         self._owed = 0
@@ -157,29 +160,38 @@ class Inputs:
 
     def on_readable(self, link: Link) -> None:
         """Take every message that has come over a link."""
-        link.silent_since = 0.0 if not link.silent_since else time.monotonic()
-        socket = link.socket
-        while not link.ended and sockets.readable(socket):
-            try:
+        if link.silent_since:
+            link.silent_since = time.monotonic()
+        socket, mailbox = link.socket, link.mailbox
+        try:
+            while not link.ended:
                 first = socket.recv(NOBLOCK)
-                if link.mailbox is not None and first[:1] == MARK:
-                    message = self._handed(link, first)
-                else:
-                    message = wire.decode(_all_parts(socket, first), link.port.declared.type)
-                self._on_message(link, message)
-            except WireError as error:
-                self.counters.bad[error.reason] += 1
-                self.log.warning("port %s: bad message from %s dropped: %s", link.port.name, link.endpoint, error)
-                link.grant()  # it may have used up credit; the sender caps what is too much
-
-    def _handed(self, link: Link, handle: bytes) -> wire.Message:
-        """What a handle stands for. A handle with parts behind it is followed by them, as messages that are none."""
-        assert link.mailbox is not None
-        handed = link.mailbox.take(handle)
-        if handed is None:
-            raise WireError("handle", f"a handle {handle[1:20]!r} that stands for nothing")
-        frame = handover.accept(handed.offer, link.port.declared.type)
-        return wire.Message("data", frame, handed.gaps)
+                try:
+                    handed = mailbox.take(first) if mailbox is not None else None
+                    if handed is not None:
+                        offered, gaps = handed
+                        frame = handover.accept(offered, link.port.declared.type)
+                        alone = self._on_frame(link, frame, gaps)
+                    else:
+                        parts = _all_parts(socket, first)
+                        if mailbox is not None and first[:1] == MARK:
+                            raise WireError("handle", f"{first[1:20]!r} stands for no frame")
+                        message = wire.decode(parts, link.port.declared.type)
+                        frame = message.frame
+                        if frame is not None:
+                            alone = self._on_frame(link, frame, message.gaps)
+                        else:
+                            alone = False
+                            self._on_control(link, message)
+                except WireError as error:
+                    self.counters.bad[error.reason] += 1
+                    self.log.warning("port %s: bad message from %s dropped: %s", link.port.name, link.endpoint, error)
+                    link.grant()  # it may have used up credit; the sender caps what is too much
+                    alone = False
+                if (alone and not link.remote) or not sockets.readable(socket):
+                    return  # a frame that comes alone is worked on at once
+        except zmq.Again:
+            return
 
     def on_monitor(self, link: Link) -> None:
         """Note that the connection to another flowgraph is lost."""
@@ -230,34 +242,41 @@ class Inputs:
             arrival.granted = True
             arrival.link.grant()
 
-    def _on_message(self, link: Link, message: wire.Message) -> None:
+    def _on_frame(self, link: Link, frame: Frame, gaps: Sequence[wire.Gap]) -> bool:
+        """Take a frame; returns whether none has come over this link for a while before it."""
         port = link.port
-        for gap in message.gaps:
+        for gap in gaps:
             self._on_gap(port, gap)
-        frame = message.frame
-        if frame is not None:
-            counters = self.counters
-            counters.frames_in[port.name] += 1
-            counters.bytes_in[port.name] += frame.nbytes
-            arrival = Arrival(frame, link, time.perf_counter_ns())
-            if port.reorder is None:
-                self._deliver(port, arrival)
-            else:
-                released = port.reorder.push(link.index, (frame.stream, frame.seq), arrival)
-                for _, other in released:
-                    self._deliver(port, other)
-                if all(other is not arrival for _, other in released):
-                    self._grant_early(port, arrival, port.reorder.held_of[link.index])
-            depth = len(self.ready)
-            if depth > counters.queue_peak[port.name]:
-                counters.queue_peak[port.name] = depth
-        elif message.kind == "gap":
+        now = time.perf_counter_ns()
+        alone = now - link.last_ns > ALONE_NS
+        link.last_ns = now
+        arrival = Arrival(frame, link, now)
+        if port.reorder is None:
+            self._deliver(port, arrival)
+        else:
+            released = port.reorder.push(link.index, (frame.stream, frame.seq), arrival)
+            for _, other in released:
+                self._deliver(port, other)
+            if all(other is not arrival for _, other in released):
+                self._grant_early(port, arrival, port.reorder.held_of[link.index])
+        counters = self.counters
+        counters.frames_in[port.name] += 1
+        counters.bytes_in[port.name] += frame.nbytes
+        depth = len(self.ready)
+        if depth > counters.queue_peak[port.name]:
+            counters.queue_peak[port.name] = depth
+        return alone
+
+    def _on_control(self, link: Link, message: wire.Message) -> None:
+        for gap in message.gaps:
+            self._on_gap(link.port, gap)
+        if message.kind == "gap":
             link.grant()
         elif message.kind == "eos":
             self._end(link)
         elif message.kind == "error":
             if link.remote:
-                self._lose(link, f"port {port.name!r}: {str(message.fields.get('text'))[:10_000]}")
+                self._lose(link, f"port {link.port.name!r}: {str(message.fields.get('text'))[:10_000]}")
             self._end(link)
         elif message.kind == "hello":
             link.greeted = True

@@ -23,9 +23,9 @@ import zmq
 
 from semstream.runtime.counters import NodeCounters
 from semstream.runtime.edges import sockets
-from semstream.runtime.edges.handles import Handed, Mailbox, Mailboxes
+from semstream.runtime.edges.handles import Mailbox, Mailboxes
 from semstream.runtime.edges.parcel import Parcel
-from semstream.runtime.edges.sockets import MORE_NOBLOCK, NOBLOCK, SNDMORE, Socket
+from semstream.runtime.edges.sockets import MORE_NOBLOCK, NOBLOCK, RCVMORE, SNDMORE, Socket
 from semstream.runtime.errors import FlowgraphError, WireError
 from semstream.runtime.frames import wire
 from semstream.runtime.frames.handover import Offer
@@ -88,6 +88,11 @@ class Sender:
         """Whether a frame given now is taken without waiting."""
         return not self.lossless or self.total > 0 or self.discarding
 
+    def ready_now(self) -> bool:
+        """`ready` once credit that has come meanwhile is counted: cheaper than a poll of all sockets."""
+        self.on_readable()
+        return self.ready
+
     @property
     def settled(self) -> bool:
         """Whether nothing is left to send and every receiver has said hello, so that EOS reaches all of them."""
@@ -146,9 +151,12 @@ class Sender:
     def on_readable(self) -> None:
         """Take credit and hellos."""
         granted = False
-        while sockets.readable(self.socket):
+        socket = self.socket
+        while sockets.readable(socket):
             try:
-                parts = self.socket.recv_multipart(NOBLOCK)
+                parts = [socket.recv(NOBLOCK)]
+                while socket.get(RCVMORE):
+                    parts.append(socket.recv(NOBLOCK))
             except zmq.ZMQError as error:
                 if error.errno == errno.EHOSTUNREACH:
                     continue
@@ -237,7 +245,7 @@ class Sender:
         self.total -= 1
         if isinstance(form, Offer):
             mailbox = self._mailbox_of[identity]
-            handle = mailbox.put(Handed(form, [(stream, first, last) for stream, first, last in gaps]))
+            handle = mailbox.put((form, [(stream, first, last) for stream, first, last in gaps] if gaps else ()))
             sent = self._send(identity, [handle])
             if not sent:
                 mailbox.take(handle)
@@ -248,11 +256,13 @@ class Sender:
 
     def _send(self, identity: bytes, parts: list[Any]) -> bool:
         try:
-            self.socket.send(identity, MORE_NOBLOCK)
-            last = len(parts) - 1
-            for i, part in enumerate(parts):
-                large = len(part) >= wire.ZERO_COPY_BYTES
-                self.socket.send(part, SNDMORE if i < last else 0, copy=not large)
+            send = self.socket.send
+            send(identity, MORE_NOBLOCK)
+            if len(parts) > 1:
+                for part in parts[:-1]:
+                    send(part, SNDMORE, copy=len(part) < wire.ZERO_COPY_BYTES)
+            last = parts[-1]
+            send(last, copy=len(last) < wire.ZERO_COPY_BYTES)
             return True
         except zmq.ZMQError as error:
             if error.errno not in (errno.EHOSTUNREACH, errno.EAGAIN):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import zmq
+from zmq.backend import zmq_poll
 
 from semstream.runtime.block.block import Block
 from semstream.runtime.block.calling import Numbering
@@ -69,7 +70,7 @@ class NodeHost:
 
     def pump(self, timeout_ms: int) -> None:
         """Serve control, credit and arrivals; wait up to `timeout_ms` if there are none."""
-        for socket, _ in self._poller.poll(timeout_ms):
+        for socket, _ in zmq_poll(self._poller.sockets, timeout_ms):
             self._handlers[socket]()
         now_ns = self._pumped_ns = time.perf_counter_ns()
         if now_ns - self._ticked_ns > TICK_NS:

@@ -6,6 +6,7 @@ import logging
 import time
 import traceback
 from collections.abc import Iterator
+from functools import partial
 
 from semstream.runtime.block.calling import by_port, call, source_items, stamp
 from semstream.runtime.edges.parcel import Parcel
@@ -77,9 +78,9 @@ class Node(NodeHost):
             self.context, self.spec.inputs, self.block.inputs, self.spec.node, self.counters, log, self.mailboxes
         )
         for link in inputs.links:
-            self._register(link.socket, lambda link=link: inputs.on_readable(link))  # type: ignore[misc]
+            self._register(link.socket, partial(inputs.on_readable, link))
             if link.monitor is not None:
-                self._register(link.monitor, lambda link=link: inputs.on_monitor(link))  # type: ignore[misc]
+                self._register(link.monitor, partial(inputs.on_monitor, link))
 
     def _close(self, failed: bool) -> None:
         if not failed and not self.halted:
@@ -207,27 +208,28 @@ class Node(NodeHost):
                 generator.close()
 
     def _emit(self, port: str, frame: Frame) -> None:
-        counters = self.counters
-        counters.frames_out[port] += 1
         senders = self._senders.get(port)
-        if not senders:
-            return
-        parcel = Parcel(frame)
-        for sender in senders:
-            if not sender.ready:
-                begin = time.perf_counter_ns()
-                while not sender.ready:
-                    self.pump(IDLE_MS)
-                    if self.halted:
-                        raise Halted
-                self._blocked_ns += time.perf_counter_ns() - begin
-            sender.give(parcel)
+        if senders:
+            parcel = Parcel(frame)
+            for sender in senders:
+                if not sender.ready:
+                    self._await_ready(sender)
+                sender.give(parcel)
+        self.counters.frames_out[port] += 1
+
+    def _await_ready(self, sender: Sender) -> None:
+        begin = time.perf_counter_ns()
+        while not sender.ready:
+            self.pump(IDLE_MS)
+            if self.halted:
+                raise Halted
+        self._blocked_ns += time.perf_counter_ns() - begin
 
     def _outputs_ready(self) -> bool:
-        for sender in self._all_senders:
-            if not sender.ready:
-                return False
-        return True
+        senders = self._all_senders
+        if len(senders) == 1:  # the usual case, without a generator
+            return senders[0].ready or senders[0].ready_now()
+        return all(sender.ready or sender.ready_now() for sender in senders)
 
 
 def run_node(node: Node) -> None:

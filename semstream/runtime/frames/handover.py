@@ -45,7 +45,12 @@ def offer(frame: Frame) -> Offer:
     TypeError, ValueError, OverflowError
         If a tag is no msgpack value, as `wire.encode` does.
     """
-    arrays = {name: _settled(array) for name, array in frame.arrays.items()}
+    arrays: dict[str, Array] = {}
+    for name, array in frame.arrays.items():
+        if array.base is None and type(array) is np.ndarray and array.flags.c_contiguous:
+            arrays[name] = array.view()
+        else:
+            arrays[name] = _settled(array)
     if _is_plain(frame):
         return Offer(Frame(arrays, frame.seq, frame.stream, frame.t0_ns, frame.tags, frame.trace.copy()), b"")
     return Offer(Frame(arrays), wire.data_header(frame, [], ()))
@@ -77,7 +82,7 @@ def _settled(array: Array) -> Array:
     """
     base = array.base
     if array.flags.c_contiguous and type(array) is np.ndarray:
-        if base is None or array.nbytes >= wire.ZERO_COPY_BYTES:
+        if array.nbytes >= wire.ZERO_COPY_BYTES:
             return array.view()
         if type(base) is np.ndarray and base.base is None and not base.flags.writeable:
             return array.view()
@@ -88,32 +93,31 @@ def _settled(array: Array) -> Array:
 
 def _is_plain(frame: Frame) -> bool:
     """Whether packing and unpacking would give the same values: then it need not be done."""
-    if type(frame.stream) is not str or len(frame.stream) > MAX_TEXT:
+    stream, seq, t0_ns, tags, trace = frame.stream, frame.seq, frame.t0_ns, frame.tags, frame.trace
+    if type(stream) is not str or len(stream) > MAX_TEXT or not stream.isascii():
         return False
-    if type(frame.trace) is not list or type(frame.tags) is not dict:
+    if type(seq) is not int or type(t0_ns) is not int or not (0 <= seq <= wire.MAX_SEQ and 0 <= t0_ns <= wire.MAX_SEQ):
         return False
-    for number in (frame.seq, frame.t0_ns):
-        if type(number) is not int or not 0 <= number <= wire.MAX_SEQ:
-            return False
-    if len(frame.trace) > wire.MAX_TRACE or len(frame.tags) > MAX_SCALARS:
+    if type(trace) is not list or len(trace) > wire.MAX_TRACE:
         return False
-    for hop in frame.trace:
-        if type(hop) is not list or len(hop) != 2 or not (_is_scalar(hop[0]) and _is_scalar(hop[1])):
+    for hop in trace:
+        if type(hop) is not list or len(hop) != 2 or type(hop[0]) is not str or type(hop[1]) is not int:
             return False
-        if type(hop[0]) is not str or type(hop[1]) is not int:
+        if not hop[0].isascii() or not 0 <= hop[1] <= wire.MAX_SEQ:
             return False
-    return all(type(key) is str and _is_scalar(key) and _is_scalar(value) for key, value in frame.tags.items())
+    if not tags:
+        return type(tags) is dict
+    if type(tags) is not dict or len(tags) > MAX_SCALARS:
+        return False
+    return all(type(key) is str and _is_scalar(key) and _is_scalar(value) for key, value in tags.items())
 
 
 def _is_scalar(value: object) -> bool:
-    kind = type(value)
-    if kind is str:
-        return len(value) <= MAX_TEXT and value.isascii()  # type: ignore[arg-type, attr-defined]
-    if kind is int:
-        return -(2**63) <= value < 2**63  # type: ignore[operator]
-    if kind is bytes:
-        return len(value) <= MAX_TEXT  # type: ignore[arg-type]
-    return kind in _CONSTANT
+    if isinstance(value, (str, bytes)):
+        return len(value) <= MAX_TEXT and (type(value) is bytes or (type(value) is str and value.isascii()))
+    if type(value) is int:
+        return -(2**63) <= value < 2**63
+    return type(value) in _CONSTANT
 
 
 _Described = list[tuple[str, "np.dtype[np.generic]", tuple[int, ...]]]
