@@ -16,8 +16,10 @@ from semstream.runtime.counters import NodeCounters
 from semstream.runtime.edges import sockets
 from semstream.runtime.edges.handles import MARK, Mailboxes
 from semstream.runtime.edges.order import Join, Reorder
-from semstream.runtime.edges.sender import CREDIT_MESSAGES
-from semstream.runtime.edges.sockets import NOBLOCK, RCVMORE, Socket
+from semstream.runtime.edges.sender import CREDIT_MESSAGES, LEASE
+from semstream.runtime.edges.slot_reader import SlotReader
+from semstream.runtime.edges.slots import run_of
+from semstream.runtime.edges.sockets import MORE_NOBLOCK, NOBLOCK, RCVMORE, Socket
 from semstream.runtime.errors import WireError
 from semstream.runtime.frames import handover, wire
 from semstream.runtime.frames.frame import Frame
@@ -51,6 +53,7 @@ class Link:
         index: int,
         node: str,
         mailboxes: Mailboxes | None,
+        holds: bool,
     ) -> None:
         self.port = port
         self.index = index
@@ -78,15 +81,46 @@ class Link:
         self.mailbox = None
         if mailboxes is not None and self.endpoint.startswith("inproc://"):
             hello["mailbox"], self.mailbox = mailboxes.open()
+        self.slots: SlotReader | None = None
+        if not spec.remote and self.endpoint.startswith("ipc://"):
+            self.slots = SlotReader(run_of(self.endpoint))
+            hello["hold"] = min(wire.MAX_CREDIT, spec.credit + (port.declared.buffer if holds else 0))
         self.socket.send(wire.control("hello", **hello))
 
     def grant(self) -> None:
         """Give the sender credit for one more frame; small grants are sent together."""
         self._owed += 1
         if self._owed >= self._batch and not self.ended:
-            with contextlib.suppress(zmq.Again):  # if the sender takes nothing, keep it for the next time
-                self.socket.send(CREDIT_MESSAGES[self._owed], NOBLOCK)
-                self._owed = 0
+            self.settle()
+
+    def settle(self) -> None:
+        """Send the credit that is owed, and the slots whose arrays are gone."""
+        credit = CREDIT_MESSAGES[self._owed]
+        slots = self.slots
+        with contextlib.suppress(zmq.Again):  # if the sender takes nothing, keep it for the next time
+            if slots is None or not slots.has_given_back:
+                self.socket.send(credit, NOBLOCK)
+            else:
+                self.socket.send(credit, MORE_NOBLOCK)
+                self.socket.send(b"".join(map(LEASE.pack, slots.given_back())))
+            self._owed = 0
+
+    def find_memory(self, message: wire.Message) -> None:
+        """Look for the sender's memory, and tell it whether it is there.
+
+        Raises
+        ------
+        WireError
+            If it is not.
+        """
+        if self.slots is None:
+            raise WireError("kind", "memory on an edge that shares none")
+        try:
+            self.slots.open(message.fields.get("pid"), message.fields.get("fd"))
+        except WireError as error:
+            self.socket.send(wire.control("share", found=False, why=str(error)[:1000]))
+            raise
+        self.socket.send(wire.control("share", found=True))
 
     def say_bye(self) -> None:
         """Tell a sender in another flowgraph that this end leaves before the stream has ended."""
@@ -98,6 +132,8 @@ class Link:
         """Close the socket, and let go of what has not been taken."""
         if self.mailbox is not None:
             self.mailbox.close()
+        if self.slots is not None:
+            self.slots.close()
         if self.monitor is not None:
             self.socket.disable_monitor()
             self.monitor.close(0)
@@ -109,12 +145,21 @@ class InputPort:
     """One input port with its links."""
 
     def __init__(
-        self, context: zmq.Context[Socket], spec: InputSpec, declared: In, node: str, mailboxes: Mailboxes | None
+        self,
+        context: zmq.Context[Socket],
+        spec: InputSpec,
+        declared: In,
+        node: str,
+        mailboxes: Mailboxes | None,
+        joined: bool,
     ) -> None:
         self.spec = spec
         self.name = spec.port
         self.declared = declared
-        self.links = [Link(context, self, spec, i, node, mailboxes) for i in range(len(spec.endpoints))]
+        self.links = [
+            Link(context, self, spec, i, node, mailboxes, joined or len(spec.endpoints) > 1)
+            for i in range(len(spec.endpoints))
+        ]
         self.reorder: Reorder[Arrival] | None = Reorder(len(self.links)) if len(self.links) > 1 else None
         self.ended = False
 
@@ -138,7 +183,10 @@ class Inputs:
         self.counters = counters
         self.log = log
         by_port = {spec.port: spec for spec in specs}
-        self.ports = [InputPort(context, by_port[name], port, node, mailboxes) for name, port in declared.items()]
+        joined = len(declared) > 1
+        self.ports = [
+            InputPort(context, by_port[name], port, node, mailboxes, joined) for name, port in declared.items()
+        ]
         self.join: Join[Arrival] | None = Join(declared) if len(declared) > 1 else None
         self.ready: deque[dict[str, Arrival] | wire.Gap] = deque()
         self.lost = ""
@@ -176,10 +224,9 @@ class Inputs:
                         parts = _all_parts(socket, first)
                         if mailbox is not None and first[:1] == MARK:
                             raise WireError("handle", f"{first[1:20]!r} stands for no frame")
-                        message = wire.decode(parts, link.port.declared.type)
-                        frame = message.frame
-                        if frame is not None:
-                            alone = self._on_frame(link, frame, message.gaps)
+                        message = wire.decode(parts, link.port.declared.type, link.slots)
+                        if message.frame is not None:
+                            alone = self._on_frame(link, message.frame, message.gaps)
                         else:
                             alone = False
                             self._on_control(link, message)
@@ -227,6 +274,8 @@ class Inputs:
             for link in port.links:
                 if link.ended:
                     continue
+                if link.slots is not None and link.slots.has_given_back:
+                    link.settle()
                 if link.silent_since and now - link.silent_since > QUIET_S:
                     self._end(link)
                 elif not link.greeted and now - link.opened > port.spec.connect_timeout_s:
@@ -280,6 +329,8 @@ class Inputs:
             self._end(link)
         elif message.kind == "hello":
             link.greeted = True
+        elif message.kind == "share":
+            link.find_memory(message)
         elif message.kind != "ping":
             raise WireError("kind", f"a sender sends no {message.kind}")
 
@@ -316,6 +367,7 @@ class Inputs:
     def _drop(self, unmatched: list[Arrival], gaps: list[wire.Gap]) -> None:
         for arrival in unmatched:
             self.counters.drops[f"{arrival.link.port.name}: unmatched"] += 1
+            del arrival.frame
             self.taken(arrival)
         self.ready.extend(gaps)
 

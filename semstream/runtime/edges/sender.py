@@ -5,7 +5,7 @@
            --- data -----------------------------> works, then grants
            --- data ----------------------------->
            (no credit: waits, or drops by policy)
-           <-- credit {n: 1} --------------------
+           <-- credit {n: 1} | leases -----------
            --- eos ------------------------------>
 
 Several receivers on one edge (replicas) share the work: each frame goes to the one with the most credit.
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import struct
 import time
 from collections import deque
 from typing import Any
@@ -24,7 +25,8 @@ import zmq
 from semstream.runtime.counters import NodeCounters
 from semstream.runtime.edges import sockets
 from semstream.runtime.edges.handles import Mailbox, Mailboxes
-from semstream.runtime.edges.parcel import Parcel
+from semstream.runtime.edges.parcel import Form, Parcel, Shared
+from semstream.runtime.edges.slots import Lease, Pool
 from semstream.runtime.edges.sockets import MORE_NOBLOCK, NOBLOCK, RCVMORE, SNDMORE, Socket
 from semstream.runtime.errors import FlowgraphError, WireError
 from semstream.runtime.frames import wire
@@ -47,6 +49,7 @@ class Sender:
         counters: NodeCounters,
         log: logging.Logger,
         mailboxes: Mailboxes | None = None,
+        pool: Pool | None = None,
     ) -> None:
         self.spec = spec
         self.port_type = port_type
@@ -56,7 +59,7 @@ class Sender:
         self.lossless = spec.policy == "block"
         self.credit: dict[bytes, int] = {}
         self.total = 0
-        self.queue: deque[tuple[str, int, Offer | list[Any], int]] = deque()
+        self.queue: deque[tuple[str, int, Form, int]] = deque()
         self.gaps: list[list[Any]] = []
         self.discarding = False
         self.stopping = False
@@ -67,6 +70,12 @@ class Sender:
         self._probed = time.monotonic()
         self._mailboxes = mailboxes if spec.endpoint.startswith("inproc://") else None
         self._mailbox_of: dict[bytes, Mailbox] = {}
+        self._pool = pool if spec.shares_memory else None
+        self._leases: dict[bytes, dict[int, Lease]] = {}
+        self._asked: dict[bytes, tuple[str, int]] = {}
+        self._apart: dict[bytes, str] = {}
+        if self._pool is not None and not self.lossless:
+            self._pool.allow(spec.depth)
         self._authenticator: Any = None
         self.socket = sockets.open_socket(context, zmq.ROUTER, wire.MAX_HEADER_BYTES, spec.remote)
         self.socket.router_mandatory = True
@@ -104,15 +113,18 @@ class Sender:
         if self.discarding:
             self.counters.drops[f"{self.spec.edge}: receiver gone"] += 1
             return
-        form = parcel.parts() if self._mailboxes is None else parcel.offer()
+        form = self._form(parcel)
         if not (self.total or self.lossless):
             self.on_readable()  # between two frames of a busy block nobody else has looked
         if self.total and not self.queue:
             self._transmit(form, parcel.nbytes)
             return
+        if isinstance(form, Shared):
+            form.lease.hold()
         self.queue.append((parcel.frame.stream, parcel.frame.seq, form, parcel.nbytes))
         while not self.lossless and len(self.queue) > self.spec.depth:
             old = self.queue.popleft()
+            _let_go(old[2])
             self.counters.drops[f"{self.spec.edge}: {self.spec.policy}"] += 1
             self._note_gap(old[0], old[1], old[1])
         self.flush()
@@ -128,6 +140,7 @@ class Sender:
         while self.total and self.queue:
             _, _, form, nbytes = self.queue.popleft()
             self._transmit(form, nbytes)
+            _let_go(form)
         if self.total and self.gaps:
             header = wire.control("gap", gaps=self.gaps)
             self.gaps = []
@@ -163,7 +176,7 @@ class Sender:
                 raise
             identity = parts[0]
             try:
-                count = _CREDITS.get(parts[1]) if len(parts) == 2 else None
+                count = _CREDITS.get(parts[1]) if 1 < len(parts) < 4 else None
                 if count is None:
                     self._on_message(identity, wire.decode(parts[1:], ANY))
                     granted = True
@@ -171,6 +184,8 @@ class Sender:
                 limit = self._granted.get(identity)
                 if limit is None:
                     raise WireError("no_hello", "credit from a peer that has not said hello")
+                if len(parts) == 3:
+                    self._take_back(identity, parts[2])
             except WireError as error:
                 self.counters.bad[error.reason] += 1
                 self.log.warning("port %s: bad message from a receiver dropped: %s", self.spec.port, error)
@@ -205,6 +220,12 @@ class Sender:
             if identity in self.credit:
                 self._peer_left(identity, "left before the end of the stream")
             return
+        if message.kind == "share" and identity in self._asked:
+            node, count = self._asked.pop(identity)
+            if fields.get("found") is not True:
+                self._apart[identity] = str(fields.get("why"))[:1000]
+            self._admit(identity, node, count)
+            return
         if message.kind == "credit":
             raise WireError("credit", "an odd credit message")
         if message.kind != "hello":
@@ -224,18 +245,58 @@ class Sender:
                 raise WireError("hello_type", text)
             hello = wire.control("hello", block=self.block, port=self.spec.port, type=self.port_type.describe())
             self._raw_send(identity, hello)
-        if identity not in self.credit:
-            if self._mailboxes is not None:
-                mailbox = self._mailboxes.find(fields.get("mailbox"))
-                if mailbox is None:
-                    raise WireError("hello", "it has no mailbox in this run")
-                self._mailbox_of[identity] = mailbox
-            self.total += count
-            self.credit[identity] = self._granted[identity] = count
-            self._node_of[identity] = node
-            self._awaited.discard(node)
+        if identity in self.credit or identity in self._asked:
+            return
+        if self._mailboxes is not None:
+            mailbox = self._mailboxes.find(fields.get("mailbox"))
+            if mailbox is None:
+                raise WireError("hello", "it has no mailbox in this run")
+            self._mailbox_of[identity] = mailbox
+        pool = self._pool
+        if pool is not None:
+            hold = fields.get("hold")
+            pool.allow(hold if type(hold) is int and 0 < hold <= wire.MAX_CREDIT else count)
+            if pool.address is not None:  # it gets credit once it has said whether it finds the memory
+                self._asked[identity] = (node, count)
+                self._raw_send(identity, wire.control("share", pid=pool.address[0], fd=pool.address[1]))
+                return
+        self._admit(identity, node, count)
 
-    def _transmit(self, form: Offer | list[Any], nbytes: int) -> None:
+    def _admit(self, identity: bytes, node: str, count: int) -> None:
+        self.total += count
+        self.credit[identity] = self._granted[identity] = count
+        self._node_of[identity] = node
+        self._leases[identity] = {}
+        self._awaited.discard(node)
+
+    def _form(self, parcel: Parcel) -> Form:
+        """What this edge sends of a frame; what should have gone through shared memory and cannot is counted."""
+        if self._mailboxes is not None:
+            return parcel.offer()
+        pool = self._pool
+        if pool is None or not self.credit or not parcel.is_large:
+            return parcel.parts()
+        why = next(iter(self._apart.values()), "")
+        if not why:
+            shared = parcel.shared(pool)
+            if shared is not None:
+                return shared
+            why = pool.lack
+        self.counters.copies[f"{self.spec.edge}: {why}"] += 1
+        return parcel.parts()
+
+    def _take_back(self, identity: bytes, numbers: bytes) -> None:
+        """End the leases that a receiver gives back."""
+        if len(numbers) % 8:
+            raise WireError("slot", "leases are not numbers of 8 bytes")
+        leases = self._leases[identity]
+        for (number,) in LEASE.iter_unpack(numbers):
+            lease = leases.pop(number, None)
+            if lease is None:
+                raise WireError("slot", f"lease {number} given back by one that has it not")
+            lease.release()
+
+    def _transmit(self, form: Form, nbytes: int) -> None:
         credit = self.credit
         identity = next(iter(credit)) if len(credit) == 1 else max(credit, key=credit.__getitem__)
         gaps = self.gaps
@@ -250,7 +311,16 @@ class Sender:
             if not sent:
                 mailbox.take(handle)
         else:
-            sent = self._send(identity, [_with_gaps(form[0], gaps), *form[1:]] if gaps else form)
+            lease = None
+            if not isinstance(form, Shared):
+                parts = form
+            elif identity in self._apart:  # it came while the frame was waiting
+                parts = form.parcel.parts()
+            else:
+                parts, lease = form.parts, form.lease
+                lease.hold()
+                self._leases[identity][lease.number] = lease
+            sent = self._send(identity, [_with_gaps(parts[0], gaps), *parts[1:]] if gaps else parts)
         if sent:
             self.counters.bytes_out[self.spec.edge] += nbytes
 
@@ -292,11 +362,16 @@ class Sender:
         self._granted.pop(identity, None)
         self._node_of.pop(identity, None)
         self._mailbox_of.pop(identity, None)
+        self._apart.pop(identity, None)
+        # It may still read what it has not given back: those slots are not used again.
+        self._leases.pop(identity, None)
 
     def _discard(self) -> None:
         self.discarding = True
         if self.queue:
             self.counters.drops[f"{self.spec.edge}: receiver gone"] += len(self.queue)
+        for waiting in self.queue:
+            _let_go(waiting[2])
         self.queue.clear()
         self.gaps = []
 
@@ -309,8 +384,10 @@ class Sender:
             del gaps[: -wire.MAX_ITEMS // 64]
 
 
-_CREDITS = {wire.control("credit", n=n): n for n in range(1, wire.MAX_CREDIT + 1)}
+_CREDITS = {wire.control("credit", n=n): n for n in range(wire.MAX_CREDIT + 1)}
 CREDIT_MESSAGES = {n: message for message, n in _CREDITS.items()}
+LEASE = struct.Struct("<Q")
+"""A lease that is given back, in a part behind the credit."""
 _PING = wire.control("ping")
 _GAPS_KEY = wire.pack("gaps")
 
@@ -318,3 +395,8 @@ _GAPS_KEY = wire.pack("gaps")
 def _with_gaps(header: bytes, gaps: list[list[Any]]) -> bytes:
     """The packed header map with one more entry: cheaper than packing tags and arrays again."""
     return bytes([header[0] + 1]) + header[1:] + _GAPS_KEY + wire.pack(gaps)
+
+
+def _let_go(form: Form) -> None:
+    if isinstance(form, Shared):
+        form.lease.release()

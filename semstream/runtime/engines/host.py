@@ -16,6 +16,7 @@ from semstream.runtime.counters import NodeCounters
 from semstream.runtime.edges.handles import Mailboxes
 from semstream.runtime.edges.receiver import Inputs
 from semstream.runtime.edges.sender import Sender
+from semstream.runtime.edges.slots import Pool
 from semstream.runtime.edges.sockets import Socket
 from semstream.runtime.engines.control import ControlLine, LogForwarder
 from semstream.runtime.errors import FlowgraphError, SemstreamError
@@ -44,6 +45,7 @@ class NodeHost:
         self.context = context
         self.logs = logs
         self.mailboxes = mailboxes
+        self._pool: Pool | None = None
         self.out_types = out_types or {name: port.type for name, port in block.outputs.items()}
         self.counters = NodeCounters()
         self.numbering = Numbering()

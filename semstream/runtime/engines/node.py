@@ -12,6 +12,7 @@ from semstream.runtime.block.calling import by_port, call, source_items, stamp
 from semstream.runtime.edges.parcel import Parcel
 from semstream.runtime.edges.receiver import Arrival, Inputs
 from semstream.runtime.edges.sender import Sender
+from semstream.runtime.edges.slots import Pool, run_of
 from semstream.runtime.edges.sockets import LINGER_MS
 from semstream.runtime.engines.host import IDLE_MS, NodeHost
 from semstream.runtime.errors import BlockError, FlowgraphError, SemstreamError, SkipFrame
@@ -70,7 +71,11 @@ class Node(NodeHost):
         log = self.block.log
         for spec in self.spec.outputs:
             port_type = self.out_types.get(spec.port, ANY)
-            sender = Sender(self.context, spec, port_type, self.spec.block, self.counters, log, self.mailboxes)
+            if spec.shares_memory and self._pool is None:
+                self._pool = Pool(run_of(spec.endpoint))
+            sender = Sender(
+                self.context, spec, port_type, self.spec.block, self.counters, log, self.mailboxes, self._pool
+            )
             self._senders.setdefault(spec.port, []).append(sender)
             self._all_senders.append(sender)
             self._register(sender.socket, sender.on_readable)
@@ -95,6 +100,8 @@ class Node(NodeHost):
         linger = 200 if self.halted or failed else LINGER_MS
         for sender in self._all_senders:
             sender.close(linger)
+        if self._pool is not None:
+            self._pool.close()
         if self._inputs is not None:
             for link in self._inputs.links:
                 link.close(linger)
@@ -154,6 +161,7 @@ class Node(NodeHost):
         frames = {port: arrival.frame for port, arrival in unit.items()}
         self._blocked_ns = 0
         given = set()
+        output: Frame | None = None
         try:
             for port, output in call(block, frames, self.numbering):
                 given.add(port)
@@ -163,8 +171,11 @@ class Node(NodeHost):
         counters.work.add(time.perf_counter_ns() - begin - self._blocked_ns)
         for arrival in unit.values():  # counted behind the work, which then begins sooner
             counters.wait.add(begin - arrival.at_ns)
-            frame = arrival.frame
-        counters.age.add(begin_ns - frame.t0_ns)
+            stream, seq, t0_ns = arrival.frame.stream, arrival.frame.seq, arrival.frame.t0_ns
+            del arrival.frame
+        counters.age.add(begin_ns - t0_ns)
+        frames.clear()
+        output = None  # with the last reference to its arrays, a frame's slot goes back beside the credit
         # Credit only now: the frame at hand counts, so with credit 2 one is worked on and one waits. Granting first
         # would let a third come, older by one more work time, and cost the frame the time of sending the grant.
         for arrival in unit.values():
@@ -173,7 +184,7 @@ class Node(NodeHost):
             for port, senders in self._senders.items():
                 if port not in given:
                     for sender in senders:
-                        sender.give_gap(frame.stream, frame.seq, frame.seq)
+                        sender.give_gap(stream, seq, seq)
 
     def _generate(self) -> None:
         block = self.block
@@ -211,10 +222,13 @@ class Node(NodeHost):
         senders = self._senders.get(port)
         if senders:
             parcel = Parcel(frame)
-            for sender in senders:
-                if not sender.ready:
-                    self._await_ready(sender)
-                sender.give(parcel)
+            try:
+                for sender in senders:
+                    if not sender.ready:
+                        self._await_ready(sender)
+                    sender.give(parcel)
+            finally:
+                parcel.close()
         self.counters.frames_out[port] += 1
 
     def _await_ready(self, sender: Sender) -> None:

@@ -5,6 +5,9 @@
 Kinds: `data` and `gap` (frames that will not come) flow with credit; `eos`, `error` and `hello` without; `credit` and
 `bye` flow the other way. `gaps`: [[stream, first, last], ...] also rides on `data`, so that a dropped or skipped frame
 makes no join and no reordering wait. Array bytes are little-endian, C order.
+
+Between processes of one run, `share` tells where a sender's memory is, and whether a receiver has found it. Then `slot`
+in a `data` header names a piece of it, and `places` has an offset there for each array, or -1 for one that has a part.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import msgpack
 import numpy as np
@@ -22,7 +25,7 @@ from semstream.runtime.frames.frame import Array, Frame
 from semstream.runtime.frames.types import DTYPES, MAX_ARRAYS, MAX_DIMENSIONS, NAME_OF_DTYPE, PortType
 
 VERSION = 1
-KINDS = frozenset(("data", "gap", "eos", "error", "hello", "credit", "bye", "ping"))
+KINDS = frozenset(("data", "gap", "eos", "error", "hello", "credit", "bye", "ping", "share"))
 MAX_HEADER_BYTES = 2**20
 MAX_ITEMS = 2**16
 MAX_TRACE = 1024
@@ -33,6 +36,15 @@ ZERO_COPY_BYTES = 65536
 
 Gap = tuple[str, int, int]
 """(stream, first seq, last seq) that will not come."""
+_Checked = tuple[str, np.dtype[Any], tuple[int, ...], int]
+"""Name, dtype, shape and bytes of an array that is as declared."""
+
+
+class Slots(Protocol):
+    """Where a receiver finds what a sender has put into shared memory."""
+
+    def root(self, place: Any) -> Array:
+        """All bytes of a slot, read-only; `WireError` if there is none there."""
 
 
 @dataclass(slots=True)
@@ -114,7 +126,7 @@ def encode(frame: Frame, gaps: Sequence[Gap] = ()) -> list[Any]:
     return parts
 
 
-def data_header(frame: Frame, described: list[dict[str, Any]], gaps: Sequence[Gap]) -> bytes:
+def data_header(frame: Frame, described: list[dict[str, Any]], gaps: Sequence[Gap], **more: Any) -> bytes:
     """Header of a data message."""
     header = {
         "v": VERSION,
@@ -125,6 +137,7 @@ def data_header(frame: Frame, described: list[dict[str, Any]], gaps: Sequence[Ga
         "tags": frame.tags,
         "trace": frame.trace,
         "arrays": described,
+        **more,
     }
     if gaps:
         header["gaps"] = gaps
@@ -149,7 +162,7 @@ def control(kind: str, **fields: Any) -> bytes:
     return pack({"v": VERSION, "kind": kind, **fields})
 
 
-def decode(parts: Sequence[Any], port_type: PortType) -> Message:
+def decode(parts: Sequence[Any], port_type: PortType, slots: Slots | None = None) -> Message:
     """Check a message and make it a `Message`.
 
     Parameters
@@ -158,6 +171,8 @@ def decode(parts: Sequence[Any], port_type: PortType) -> Message:
         Header and array buffers (bytes or memoryviews), untrusted.
     port_type
         What the receiving port takes, with its limits.
+    slots
+        Shared memory of the sender, if it is of the same run.
 
     Raises
     ------
@@ -182,12 +197,16 @@ def decode(parts: Sequence[Any], port_type: PortType) -> Message:
         if len(parts) != 1:
             raise WireError("part_count", f"a {kind} message has one part, got {len(parts)}")
         return Message(kind, None, gaps, header)
-    stream, seq, t0_ns, tags = get("stream"), get("seq"), get("t0_ns"), get("tags")
+    stream, seq, t0_ns, tags, trace = map(header.get, ("stream", "seq", "t0_ns", "tags", "trace"))
     check_place(stream, seq, t0_ns)
     check_tags(tags)
-    trace = get("trace")
     check_trace(trace)
-    return Message("data", Frame(_arrays(get("arrays"), parts, port_type), seq, stream, t0_ns, tags, trace), gaps)
+    slot = get("slot")
+    if slot is None:
+        arrays = _arrays(get("arrays"), parts, port_type)
+    else:
+        arrays = _shared_arrays(get("arrays"), parts, port_type, slot, get("places"), slots)
+    return Message("data", Frame(arrays, seq, stream, t0_ns, tags, trace), gaps)
 
 
 def check_place(stream: Any, seq: Any, t0_ns: Any) -> None:
@@ -222,30 +241,58 @@ def check_trace(trace: Any) -> None:
 
 
 def _arrays(described: Any, parts: Sequence[Any], port_type: PortType) -> dict[str, Array]:
-    seen = port_type._seen[0]
-    if seen is not None and seen[0] == described:  # equal to what was checked; the checked values are what is used
-        checked: list[_Checked] = seen[1]
-        if len(parts) != len(checked) + 1:
-            raise WireError("part_count", f"{len(checked)} arrays declared, {len(parts) - 1} sent")
-    else:
-        checked = _check_described(described, len(parts), port_type)
-        port_type._seen[0] = (described, checked)
+    checked = _checked(described, len(parts), port_type)
+    return {entry[0]: _array(entry, part) for entry, part in zip(checked, parts[1:], strict=True)}
+
+
+def _shared_arrays(
+    described: Any, parts: Sequence[Any], port_type: PortType, slot: Any, places: Any, slots: Slots | None
+) -> dict[str, Array]:
+    if slots is None:
+        raise WireError("slot", "a slot on an edge that shares no memory")
+    if type(places) is not list or not all(type(place) is int for place in places):
+        raise WireError("slot", "places are not a list of integers")
+    checked = _checked(described, len(places) + 1, port_type)
+    if places.count(-1) != len(parts) - 1:
+        raise WireError("part_count", f"{places.count(-1)} arrays outside of the slot, {len(parts) - 1} sent")
+    root = slots.root(slot)
     arrays: dict[str, Array] = {}
-    for (name, dtype, dimensions, expected), part in zip(checked, parts[1:], strict=True):
-        if len(part) != expected:
-            raise WireError("byte_count", f"array {name!r}: expected {expected} bytes, got {len(part)}")
-        if sys.byteorder == "big":  # pragma: no cover
-            part = np.frombuffer(part, dtype.newbyteorder("<")).astype(dtype).tobytes()
-        try:
-            array: Array = np.ndarray(dimensions, dtype, part) if expected else np.zeros(dimensions, dtype)
-        except (ValueError, OverflowError, MemoryError, TypeError) as error:
-            raise WireError("shape", f"array {name!r}: {error}") from error
-        array.flags.writeable = False
-        arrays[name] = array
+    following = iter(parts[1:])
+    for entry, place in zip(checked, places, strict=True):
+        name, dtype, _, expected = entry
+        if place == -1:
+            arrays[name] = _array(entry, next(following))
+            continue
+        if not 0 <= place <= len(root) - expected or place % dtype.itemsize:
+            raise WireError("slot", f"array {name!r}: {expected} bytes at {place} of a slot of {len(root)}")
+        arrays[name] = _array(entry, root[place : place + expected])
     return arrays
 
 
-_Checked = tuple[str, np.dtype[Any], tuple[int, ...], int]
+def _array(entry: _Checked, part: Any) -> Array:
+    name, dtype, dimensions, expected = entry
+    if len(part) != expected:
+        raise WireError("byte_count", f"array {name!r}: expected {expected} bytes, got {len(part)}")
+    if sys.byteorder == "big":  # pragma: no cover
+        part = np.frombuffer(part, dtype.newbyteorder("<")).astype(dtype).tobytes()
+    try:
+        array: Array = np.ndarray(dimensions, dtype, part) if expected else np.zeros(dimensions, dtype)
+    except (ValueError, OverflowError, MemoryError, TypeError) as error:
+        raise WireError("shape", f"array {name!r}: {error}") from error
+    array.flags.writeable = False
+    return array
+
+
+def _checked(described: Any, part_count: int, port_type: PortType) -> list[_Checked]:
+    seen = port_type._seen[0]
+    if seen is None or seen[0] != described:
+        checked = _check_described(described, part_count, port_type)
+        port_type._seen[0] = (described, checked)
+        return checked
+    checked = seen[1]  # of what is equal to what came; the checked values are what is used
+    if part_count != len(checked) + 1:
+        raise WireError("part_count", f"{len(checked)} arrays declared, {part_count - 1} sent")
+    return checked
 
 
 def _check_described(described: Any, part_count: int, port_type: PortType) -> list[_Checked]:
