@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import struct
 import time
 from collections import deque
 from typing import Any
@@ -24,6 +23,7 @@ import zmq
 
 from semstream.runtime.counters import NodeCounters
 from semstream.runtime.edges import sockets
+from semstream.runtime.edges.credit import CREDITS, LEASE
 from semstream.runtime.edges.handles import Mailbox, Mailboxes
 from semstream.runtime.edges.parcel import Form, Parcel, Shared
 from semstream.runtime.edges.slots import Lease, Pool
@@ -176,7 +176,7 @@ class Sender:
                 raise
             identity = parts[0]
             try:
-                count = _CREDITS.get(parts[1]) if 1 < len(parts) < 4 else None
+                count = CREDITS.get(parts[1]) if 1 < len(parts) < 4 else None
                 if count is None:
                     self._on_message(identity, wire.decode(parts[1:], ANY))
                     granted = True
@@ -221,16 +221,17 @@ class Sender:
                 self._peer_left(identity, "left before the end of the stream")
             return
         if message.kind == "share" and identity in self._asked:
-            node, count = self._asked.pop(identity)
+            known = self._asked.pop(identity)
             if fields.get("found") is not True:
                 self._apart[identity] = str(fields.get("why"))[:1000]
-            self._admit(identity, node, count)
+            self._admit(identity, *known)
             return
         if message.kind == "credit":
             raise WireError("credit", "an odd credit message")
         if message.kind != "hello":
             raise WireError("kind", f"a receiver sends no {message.kind}")
-        count, node = fields.get("credit"), fields.get("node")
+        count: Any = fields.get("credit")
+        node: Any = fields.get("node")
         if type(count) is not int or not 0 < count <= wire.MAX_CREDIT or type(node) is not str or len(node) > 256:
             raise WireError("hello", "credit or node is missing")
         if self.spec.remote:
@@ -384,10 +385,6 @@ class Sender:
             del gaps[: -wire.MAX_ITEMS // 64]
 
 
-_CREDITS = {wire.control("credit", n=n): n for n in range(wire.MAX_CREDIT + 1)}
-CREDIT_MESSAGES = {n: message for message, n in _CREDITS.items()}
-LEASE = struct.Struct("<Q")
-"""A lease that is given back, in a part behind the credit."""
 _PING = wire.control("ping")
 _GAPS_KEY = wire.pack("gaps")
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from functools import partial
 
 from semstream.runtime.block.calling import by_port, call, source_items, stamp
+from semstream.runtime.edges.link import Arrival
 from semstream.runtime.edges.parcel import Parcel
-from semstream.runtime.edges.receiver import Arrival, Inputs
+from semstream.runtime.edges.receiver import Inputs
 from semstream.runtime.edges.sender import Sender
 from semstream.runtime.edges.slots import Pool, run_of
 from semstream.runtime.edges.sockets import LINGER_MS

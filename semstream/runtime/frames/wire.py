@@ -197,7 +197,11 @@ def decode(parts: Sequence[Any], port_type: PortType, slots: Slots | None = None
         if len(parts) != 1:
             raise WireError("part_count", f"a {kind} message has one part, got {len(parts)}")
         return Message(kind, None, gaps, header)
-    stream, seq, t0_ns, tags, trace = map(header.get, ("stream", "seq", "t0_ns", "tags", "trace"))
+    stream: Any = get("stream")
+    seq: Any = get("seq")
+    t0_ns: Any = get("t0_ns")
+    tags: Any = get("tags")
+    trace: Any = get("trace")
     check_place(stream, seq, t0_ns)
     check_tags(tags)
     check_trace(trace)
@@ -285,13 +289,13 @@ def _array(entry: _Checked, part: Any) -> Array:
 
 def _checked(described: Any, part_count: int, port_type: PortType) -> list[_Checked]:
     seen = port_type._seen[0]
-    if seen is None or seen[0] != described:
+    if seen is not None and seen[0] == described:  # equal to what was checked; the checked values are what is used
+        checked: list[_Checked] = seen[1]
+        if part_count != len(checked) + 1:
+            raise WireError("part_count", f"{len(checked)} arrays declared, {part_count - 1} sent")
+    else:
         checked = _check_described(described, part_count, port_type)
         port_type._seen[0] = (described, checked)
-        return checked
-    checked = seen[1]  # of what is equal to what came; the checked values are what is used
-    if part_count != len(checked) + 1:
-        raise WireError("part_count", f"{len(checked)} arrays declared, {part_count - 1} sent")
     return checked
 
 
