@@ -129,6 +129,19 @@ class Keep(Block):
         self.publish({"kept": len(right), "right": all(right), "writeable": writeable})
 
 
+class Number(Block):
+    """Sink: publishes the numbers of what it gets, and keeps nothing."""
+
+    samples = In(Samples)
+
+    class Settings(Block.Settings):
+        slow_s: float = setting(0.0)
+
+    def process(self, frame: Frame) -> None:
+        time.sleep(self.settings.slow_s)  # work of the block under test, not a wait
+        self.publish({"seq": frame.seq, "first": float(frame["x"][0]), "last": float(frame["x"][-1])})
+
+
 class Compare(Block):
     """Sink with two inputs, joined."""
 

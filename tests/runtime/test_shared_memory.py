@@ -18,7 +18,7 @@ import pytest
 import zmq
 from hypothesis import given
 from hypothesis import strategies as st
-from runtime_blocks import Collect, Compare, Keep, Ramp, Relay, Samples, Scale, Where, seqs
+from runtime_blocks import Collect, Compare, Keep, Number, Ramp, Relay, Samples, Scale, Where, seqs
 from test_flowgraph import wait_for
 from test_remote import ENVIRONMENT
 from test_wire import values
@@ -55,11 +55,11 @@ def test_large_frames_arrive_right_over_branches_replicas_and_joins_and_blocks_m
     source, compare = fg.add(Ramp(count=120, size=LARGE, skip_every=10)), fg.add(Compare())
     fg.connect(source, fg.add(Scale(slow_s=0.0005), replicas=2), Keep(gain=2.0, most=2), compare.other)
     fg.connect(source, compare.reference)
-    fg.connect(source, Keep(name="beside", most=2), Collect())
+    fg.connect(source, Keep(name="beside", most=2), Number())
     results = [fg.run(engine, timeout=60) for engine in ("processes", "threads")]
     expected = [i for i in range(120) if i % 10 != 1]
     for run in results:
-        assert seqs(run.records["compare"]) == seqs(run.records["collect"]) == expected
+        assert seqs(run.records["compare"]) == seqs(run.records["number"]) == expected
         for name in ("keep", "beside"):
             assert run.records[name] == [{"kept": 2, "right": True, "writeable": False}]
         assert copies(run) == {}
@@ -69,10 +69,10 @@ def test_large_frames_arrive_right_over_branches_replicas_and_joins_and_blocks_m
 
 def test_a_block_that_keeps_more_than_there_are_slots_gets_the_rest_through_the_socket() -> None:
     fg = Flowgraph()
-    fg.connect(Ramp(count=80, size=LARGE), Keep(), Relay(), Collect())
+    fg.connect(Ramp(count=80, size=LARGE), Keep(), Relay(), Number())
     run = fg.run("processes", timeout=60)
     assert run.records["keep"] == [{"kept": 80, "right": True, "writeable": False}]
-    assert seqs(run.records["collect"]) == list(range(80))
+    assert seqs(run.records["number"]) == list(range(80))
     ((edge, count),) = copies(run).items()
     assert edge == "ramp.out -> keep.samples: no slot free: its receivers hold many frames"
     assert count == 80 - 4  # credit 2, and 2 to spare
@@ -81,21 +81,22 @@ def test_a_block_that_keeps_more_than_there_are_slots_gets_the_rest_through_the_
 
 def test_what_is_dropped_before_it_is_sent_gives_its_slot_back() -> None:
     fg = Flowgraph()
-    slow = Collect(slow_s=0.01)
-    fg.connect(Ramp(count=300, size=LARGE, every_s=0.0005), slow, policy="drop_oldest", credit=1, depth=3)
+    fg.connect(
+        Ramp(count=300, size=LARGE, every_s=0.0005), Number(slow_s=0.01), policy="drop_oldest", credit=1, depth=3
+    )
     run = fg.run("processes", timeout=60)
-    edge = run.counters()["edges"]["ramp.out -> collect.samples"]
+    edge = run.counters()["edges"]["ramp.out -> number.samples"]
     assert edge["drops"]["drop_oldest"] > 100
-    assert seqs(run.records["collect"])[-1] == 299
+    assert seqs(run.records["number"])[-1] == 299
     assert copies(run) == {}
 
 
 def large_run() -> None:
     """In a process of its own: a run with large frames; its records and what was copied, printed."""
     fg = Flowgraph()
-    fg.connect(Ramp(count=30, size=LARGE), Keep(most=1), Collect())
+    fg.connect(Ramp(count=30, size=LARGE), Keep(most=1), Number())
     run = fg.run("processes", timeout=60)
-    print(run.records["keep"][0], seqs(run.records["collect"]) == list(range(30)), copies(run), sep="\n")
+    print(run.records["keep"][0], seqs(run.records["number"]) == list(range(30)), copies(run), sep="\n")
 
 
 LACKS = {
@@ -181,7 +182,8 @@ def test_after_sigkill_neither_memory_nor_a_folder_is_left(victims: tuple[int, .
             (run,) = [path.name for path in folder.iterdir() if path.name.startswith("semstream-")]
             wait_for(lambda: len(who_holds(memory_name(run))) >= 3, 10)
             for victim in victims:
-                os.kill(pids[victim], signal.SIGKILL)
+                with suppress(ProcessLookupError):  # the owner may have ended it already
+                    os.kill(pids[victim], signal.SIGKILL)
             owner.communicate(timeout=20)
             wait_for(lambda: not who_holds(memory_name(run)), 10)
             wait_for(lambda: not list(folder.iterdir()), 10)
@@ -193,16 +195,16 @@ def test_after_sigkill_neither_memory_nor_a_folder_is_left(victims: tuple[int, .
 
 def test_frames_of_a_killed_sender_that_were_on_their_way_still_arrive() -> None:
     fg = Flowgraph()
-    fg.connect(Ramp(count=-1, size=LARGE, every_s=0.001), Where(name="victim"), Collect(slow_s=0.03), credit=4)
+    fg.connect(Ramp(count=-1, size=LARGE, every_s=0.001), Where(name="victim"), Number(slow_s=0.03), credit=4)
     run = fg.start("processes")
-    wait_for(lambda: len(run.records["collect"]) > 5)
+    wait_for(lambda: len(run.records["number"]) > 5)
     os.kill(run.records["victim"][0]["pid"], signal.SIGKILL)
     with pytest.raises(FlowgraphError, match="victim"):
         run.wait(20)
-    got = run.records["collect"]
+    got = run.records["number"]
     assert seqs(got) == list(range(len(got)))
-    assert [r["first"] for r in got] == [float(i) for i in range(len(got))]
-    assert run.counters()["blocks"]["collect"]["bad"] == {}
+    assert [r["first"] for r in got] == [r["last"] for r in got] == [float(i) for i in range(len(got))]
+    assert run.counters()["blocks"]["number"]["bad"] == {}
 
 
 # -- slots ---------------------------------------------------------------------------------------------------------
@@ -309,7 +311,7 @@ def test_a_slot_that_lies_is_refused_and_never_more_than_that(place: Any, places
     for slot, where in ((place, [0, -1]), (shared.lease.place, places), (place, places)):
         try:
             header = wire.data_header(frame, described, (), slot=slot, places=where)
-        except OverflowError:
+        except (OverflowError, TypeError):
             continue
         with suppress(WireError):
             got = wire.decode([header, *shared.parts[1:]], ANY, reader).frame
