@@ -14,7 +14,7 @@ from semstream.runtime.edges.credit import CREDIT_MESSAGES, LEASE
 from semstream.runtime.edges.handles import Mailboxes
 from semstream.runtime.edges.order import Reorder
 from semstream.runtime.edges.slot_reader import SlotReader
-from semstream.runtime.edges.slots import run_of
+from semstream.runtime.edges.slots import WARM_BYTES, run_of
 from semstream.runtime.edges.sockets import MORE_NOBLOCK, NOBLOCK, Socket
 from semstream.runtime.errors import WireError
 from semstream.runtime.frames import wire
@@ -82,7 +82,10 @@ class Link:
     def grant(self) -> None:
         """Give the sender credit for one more frame; small grants are sent together."""
         self._owed += 1
-        if self._owed >= self._batch and not self.ended:
+        if self.ended:
+            return
+        slots = self.slots
+        if self._owed >= self._batch or (slots is not None and slots.capacity >= WARM_BYTES and slots.has_given_back):
             self.settle()
 
     def settle(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from semstream.runtime.edges.slots import SHARE_BYTES, Lease, Pool, aligned
@@ -26,13 +27,20 @@ Form = Offer | Shared | list[Any]
 """What an edge sends of a frame: the object, a slot, or header and buffers."""
 
 
+def let_go(form: Form) -> None:
+    """A form that was kept to be sent later has been sent, or will not be."""
+    if isinstance(form, Shared):
+        form.lease.release()
+
+
 class Parcel:
     """A frame that a block gives on one of its ports. `close` it when every edge has its form."""
 
-    __slots__ = ("_offer", "_parts", "_shared", "frame", "nbytes")
+    __slots__ = ("_offer", "_pack", "_parts", "_shared", "frame", "nbytes")
 
-    def __init__(self, frame: Frame) -> None:
+    def __init__(self, frame: Frame, pack: Callable[[Any], bytes] = wire.pack) -> None:
         self.frame = frame
+        self._pack = pack
         self.nbytes = frame.nbytes
         self._offer: Offer | None = None
         self._parts: list[Any] | None = None
@@ -54,7 +62,7 @@ class Parcel:
         """For a socket: header and buffers."""
         parts = self._parts
         if parts is None:
-            parts = self._parts = wire.encode(self.frame)
+            parts = self._parts = wire.encode(self.frame, (), self._pack)
         return parts
 
     def shared(self, pool: Pool) -> Shared | None:
@@ -63,7 +71,7 @@ class Parcel:
             arrays = self.frame.arrays.values()
             lease = pool.lease(sum(aligned(a.nbytes) for a in arrays if a.nbytes >= SHARE_BYTES))
             if lease is not None:
-                self._shared = Shared(self, lease, _in_slot(self.frame, lease))
+                self._shared = Shared(self, lease, _in_slot(self.frame, lease, self._pack))
         return self._shared
 
     def close(self) -> None:
@@ -73,7 +81,7 @@ class Parcel:
             self._shared = None
 
 
-def _in_slot(frame: Frame, lease: Lease) -> list[Any]:
+def _in_slot(frame: Frame, lease: Lease, pack: Callable[[Any], bytes]) -> list[Any]:
     """Copy the large arrays into the slot; the parts that tell of them."""
     at = 0
     places, described, parts = [], [], [b""]
@@ -86,5 +94,5 @@ def _in_slot(frame: Frame, lease: Lease) -> list[Any]:
             places.append(at)
             lease.slot.write(at, array)
             at += aligned(array.nbytes)
-    parts[0] = wire.data_header(frame, described, (), slot=lease.place, places=places)
+    parts[0] = wire.data_header(frame, described, (), pack, slot=lease.place, places=places)
     return parts

@@ -25,8 +25,8 @@ from semstream.runtime.counters import NodeCounters
 from semstream.runtime.edges import sockets
 from semstream.runtime.edges.credit import CREDITS, LEASE
 from semstream.runtime.edges.handles import Mailbox, Mailboxes
-from semstream.runtime.edges.parcel import Form, Parcel, Shared
-from semstream.runtime.edges.slots import Lease, Pool
+from semstream.runtime.edges.parcel import Form, Parcel, Shared, let_go
+from semstream.runtime.edges.slots import WARM_BYTES, Lease, Pool
 from semstream.runtime.edges.sockets import MORE_NOBLOCK, NOBLOCK, RCVMORE, SNDMORE, Socket
 from semstream.runtime.errors import FlowgraphError, WireError
 from semstream.runtime.frames import wire
@@ -124,7 +124,7 @@ class Sender:
         self.queue.append((parcel.frame.stream, parcel.frame.seq, form, parcel.nbytes))
         while not self.lossless and len(self.queue) > self.spec.depth:
             old = self.queue.popleft()
-            _let_go(old[2])
+            let_go(old[2])
             self.counters.drops[f"{self.spec.edge}: {self.spec.policy}"] += 1
             self._note_gap(old[0], old[1], old[1])
         self.flush()
@@ -140,7 +140,7 @@ class Sender:
         while self.total and self.queue:
             _, _, form, nbytes = self.queue.popleft()
             self._transmit(form, nbytes)
-            _let_go(form)
+            let_go(form)
         if self.total and self.gaps:
             header = wire.control("gap", gaps=self.gaps)
             self.gaps = []
@@ -279,6 +279,8 @@ class Sender:
             return parcel.parts()
         why = next(iter(self._apart.values()), "")
         if not why:
+            if parcel.nbytes >= WARM_BYTES:
+                self.on_readable()  # the slot that came back last is the best one
             shared = parcel.shared(pool)
             if shared is not None:
                 return shared
@@ -372,7 +374,7 @@ class Sender:
         if self.queue:
             self.counters.drops[f"{self.spec.edge}: receiver gone"] += len(self.queue)
         for waiting in self.queue:
-            _let_go(waiting[2])
+            let_go(waiting[2])
         self.queue.clear()
         self.gaps = []
 
@@ -392,8 +394,3 @@ _GAPS_KEY = wire.pack("gaps")
 def _with_gaps(header: bytes, gaps: list[list[Any]]) -> bytes:
     """The packed header map with one more entry: cheaper than packing tags and arrays again."""
     return bytes([header[0] + 1]) + header[1:] + _GAPS_KEY + wire.pack(gaps)
-
-
-def _let_go(form: Form) -> None:
-    if isinstance(form, Shared):
-        form.lease.release()

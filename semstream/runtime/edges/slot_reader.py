@@ -33,9 +33,15 @@ class SlotReader:
     ----------
     run
         Name of the run: memory of another one is refused.
+
+    Attributes
+    ----------
+    capacity : int
+        Bytes of the slot that was used last.
     """
 
     def __init__(self, run: str) -> None:
+        self.capacity = 0
         self._name = memory_name(run)
         self._fd = -1
         self._maps: dict[tuple[int, int], mmap.mmap] = {}
@@ -102,6 +108,7 @@ class SlotReader:
             memory = self._map(offset, capacity)
         root: Array = np.frombuffer(memory, np.uint8)
         # Arrays made of it have it as their base, and so has each view of them: it lives as long as any of them.
+        self.capacity = capacity
         self._held[lease] = weakref.ref(root, partial(_note, self._gone, lease))
         return root
 

@@ -30,6 +30,9 @@ from semstream.runtime.frames.frame import Array
 
 SHARE_BYTES = 65536
 """Arrays of this size and more go through slots."""
+WARM_BYTES = 2**20
+"""Slots of this size and more go back at once, not with the next grant: to write to memory that is still in a cache
+saves more than a message costs."""
 ALIGNMENT = 64
 MAX_SLOTS = 4096
 SPARE = 2

@@ -20,6 +20,7 @@ from semstream.runtime.edges.slots import Pool
 from semstream.runtime.edges.sockets import Socket
 from semstream.runtime.engines.control import ControlLine, LogForwarder
 from semstream.runtime.errors import FlowgraphError, SemstreamError
+from semstream.runtime.frames import wire
 from semstream.runtime.frames.types import PortType
 from semstream.runtime.graph.nodes import NodeSpec
 
@@ -46,6 +47,7 @@ class NodeHost:
         self.logs = logs
         self.mailboxes = mailboxes
         self._pool: Pool | None = None
+        self._pack = wire.packer()
         self.out_types = out_types or {name: port.type for name, port in block.outputs.items()}
         self.counters = NodeCounters()
         self.numbering = Numbering()

@@ -222,7 +222,7 @@ class Node(NodeHost):
     def _emit(self, port: str, frame: Frame) -> None:
         senders = self._senders.get(port)
         if senders:
-            parcel = Parcel(frame)
+            parcel = Parcel(frame, self._pack)
             try:
                 for sender in senders:
                     if not sender.ready:

@@ -13,7 +13,7 @@ in a `data` header names a piece of it, and `places` has an offset there for eac
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -68,6 +68,12 @@ def plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not a small value (None, bool, int, float, str, bytes, list, dict)")
 
 
+def packer() -> Callable[[Any], bytes]:
+    """A `pack` for one thread, which keeps its buffer: making a new one takes as long as packing a header."""
+    pack_one: Callable[[Any], bytes] = msgpack.Packer(default=plain, use_bin_type=True).pack
+    return pack_one
+
+
 def pack(value: Any) -> bytes:
     """Pack a small value as msgpack.
 
@@ -106,7 +112,7 @@ def unpack(data: bytes | memoryview, limit: int = MAX_HEADER_BYTES) -> Any:
         raise WireError("not_msgpack", str(error)) from error
 
 
-def encode(frame: Frame, gaps: Sequence[Gap] = ()) -> list[Any]:
+def encode(frame: Frame, gaps: Sequence[Gap] = (), pack: Callable[[Any], bytes] = pack) -> list[Any]:
     """Message parts of a frame: header bytes, then one contiguous buffer an array (no copy of contiguous arrays).
 
     Raises
@@ -122,11 +128,17 @@ def encode(frame: Frame, gaps: Sequence[Gap] = ()) -> list[Any]:
             raise TypeError(f"array {name!r} of dtype {array.dtype} has no wire form; use one of {', '.join(DTYPES)}")
         described.append({"name": name, "dtype": dtype, "shape": array.shape})
         parts.append(buffer_of(array))
-    parts[0] = data_header(frame, described, gaps)
+    parts[0] = data_header(frame, described, gaps, pack)
     return parts
 
 
-def data_header(frame: Frame, described: list[dict[str, Any]], gaps: Sequence[Gap], **more: Any) -> bytes:
+def data_header(
+    frame: Frame,
+    described: list[dict[str, Any]],
+    gaps: Sequence[Gap],
+    pack: Callable[[Any], bytes] = pack,
+    **more: Any,
+) -> bytes:
     """Header of a data message."""
     header = {
         "v": VERSION,
