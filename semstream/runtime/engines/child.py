@@ -6,7 +6,6 @@ import importlib
 import json
 import logging
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -18,6 +17,7 @@ from semstream.runtime.block.block import Block
 from semstream.runtime.edges.handles import Mailboxes
 from semstream.runtime.edges.sockets import LINGER_MS, Socket
 from semstream.runtime.engines.control import ControlLine, LogForwarder
+from semstream.runtime.engines.folder import remove_folder
 from semstream.runtime.engines.main_script import load_main
 from semstream.runtime.engines.node import Node, run_node
 from semstream.runtime.frames.types import PortType
@@ -29,7 +29,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to the group; the owner coordinates the stop
     line = sys.stdin.buffer.readline()
-    if not line:
+    if not line:  # the owner was killed before it could say what to do
+        remove_folder(sys.argv[1])
         os._exit(1)
     run(json.loads(line))
 
@@ -100,5 +101,5 @@ def _report_failure(context: zmq.Context[Socket], spec: NodeSpec, error: BaseExc
 def _exit_with_owner(folder: str) -> None:
     while os.read(0, 4096):  # the lifeline, which forked children share
         pass
-    shutil.rmtree(folder, ignore_errors=True)  # nobody else is left to do it if the owner was killed
+    remove_folder(folder)  # nobody else is left to do it if the owner was killed
     os._exit(1)
