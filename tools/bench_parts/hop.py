@@ -1,6 +1,6 @@
 """One hop: latency of a lone frame and throughput of a flood, over inproc, ipc and tcp, against pyzmq and ezmsg.
 
-Ours hands objects over between threads (inproc), and shares memory between processes for arrays of 64 kB and more (ipc).
+Ours hands objects over between threads (inproc); between processes (ipc) arrays of 64 kB and more are in shared memory.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ def _tables(rows: list[dict[str, Any]], notes: list[str], repeats: int) -> list[
         "One hop: throughput of a flood",
         [("per_s", "frames/s")],
         "rate_ratio",
-        f"Ours with credit {FLOOD_CREDIT} (inproc: objects, ipc: shared memory from 64 kB on); pyzmq PUSH/PULL, copy=False, HWM 1000 (64 MiB at most); ezmsg "
+        f"Ours with credit {FLOOD_CREDIT} (inproc: objects, ipc: shared memory from 64 kB on); "
+        "pyzmq PUSH/PULL, copy=False, HWM 1000 (64 MiB at most); ezmsg "
         "with its 32 buffers (ipc: shared memory). Above 1 ours is faster.",
     )
     return [latency, rate]
