@@ -7,7 +7,6 @@ kept it, the lease is noted as given back, and returns with the next credit.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import mmap
 import os
 import stat
@@ -60,6 +59,8 @@ class SlotReader:
             raise WireError("share", "the sender's memory is known already")
         if type(pid) is not int or type(fd) is not int or not (0 < pid < MAX_NUMBER and 0 <= fd < MAX_NUMBER):
             raise WireError("share", "pid or descriptor is no number")
+        import fcntl  # not everywhere, but where there is a memfd
+
         path = f"/proc/{pid}/fd/{fd}"
         expected = f"/memfd:{self._name} (deleted)"
         try:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import mmap
 import os
 import sys
@@ -109,9 +108,11 @@ class Pool:
             self.lack = "big-endian machine"
             return
         try:
+            import fcntl  # not everywhere
+
             self._fd = os.memfd_create(memory_name(run), os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             fcntl.fcntl(self._fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
-        except (AttributeError, OSError) as error:  # no Linux; forbidden; too many open files
+        except (AttributeError, ImportError, OSError) as error:  # no Linux; forbidden; too many open files
             self.close()
             self.lack = f"no shared memory: {_words(error)}"
 
