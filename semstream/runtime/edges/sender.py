@@ -2,6 +2,8 @@
 
       sender (ROUTER, binds)                    receiver (DEALER, connects)
            <-- hello {node, credit: 2} ----------
+           --- share {pid, fd} ------------------>  between processes of one run: where large arrays are
+           <-- share {found: true} --------------  only now its credit counts
            --- data -----------------------------> works, then grants
            --- data ----------------------------->
            (no credit: waits, or drops by policy)
