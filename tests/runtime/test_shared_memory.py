@@ -180,7 +180,7 @@ def test_after_sigkill_neither_memory_nor_a_folder_is_left(victims: tuple[int, .
             assert owner.stdout is not None
             pids = [int(pid) for pid in owner.stdout.readline().split()]
             (run,) = [path.name for path in folder.iterdir() if path.name.startswith("semstream-")]
-            wait_for(lambda: len(who_holds(memory_name(run))) >= 3, 10)
+            wait_for(lambda: len(who_holds(memory_name(run))) >= 3, 30)
             for victim in victims:
                 with suppress(ProcessLookupError):  # the owner may have ended it already
                     os.kill(pids[victim], signal.SIGKILL)
