@@ -28,7 +28,7 @@ Tally = dict[str, dict[str, float]]
 def measure(quick: bool) -> Result:
     """Measure every size, transport and system; systems take turns, and medians over the repeats count."""
     repeats = 1 if quick else 3
-    pings = [Phase(size, 30, 0.003, 0) if quick else Phase(size, 300, 0.004, 0) for size in SIZES]
+    pings = [Phase(size, 30, 0.003, 0) if quick else Phase(size, 200, 0.004, 0) for size in SIZES]
     floods = [Phase(size, 0, 0, 0.1 if quick else 0.6) for size in SIZES]
     found: dict[tuple[str, str, int], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     failures: list[str] = []
