@@ -38,6 +38,8 @@ def main() -> None:
         loop.remove_reader(owner)
 
     asyncio.run(server.serve(owner_gone))
+    sys.stdout.flush()
+    os._exit(0)  # the owner waits: nothing is left to do, and to take Bokeh down takes its time
 
 
 if __name__ == "__main__":
