@@ -112,7 +112,7 @@ class Page:
         """`leave`, and wait until it has ended."""
         self.leave()
         try:
-            self.process.wait(1.5)
+            self.process.wait(0.7)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
