@@ -26,8 +26,8 @@ DEFAULT_ENDPOINT = f"tcp://127.0.0.1:{DEFAULT_PORT}"
 @contextmanager
 def watched(
     run: Run, monitor: str, control: bool, prometheus: int, console: Console, keys: CurveKeys | None = None
-) -> Iterator[None]:
-    """Serve what was asked for while the run goes on; says where. While somebody watches, its sweeps walk (`Walk`).
+) -> Iterator[Page | None]:
+    """Serve what was asked for, and say where; the page, if there is one. While somebody watches, sweeps `Walk`.
 
     Parameters
     ----------
@@ -45,6 +45,7 @@ def watched(
     FlowgraphError
         If a port that was named is in use, or the keys name no clients; the run is stopped first.
     """
+    page = None
     with ExitStack() as stack:
         try:
             local = CurveKeys.generate(server=keys.public) if keys is not None else None  # the page's own
@@ -72,7 +73,7 @@ def watched(
         except BaseException:
             run.stop()
             raise
-        yield
+        yield page
 
 
 def _service(run: Run, control: bool, keys: CurveKeys | None, local: CurveKeys | None) -> MonitorService:
@@ -102,12 +103,16 @@ class Page:
     def __init__(self, process: subprocess.Popen[str], address: str) -> None:
         self.process, self.address = process, address
 
-    def close(self) -> None:
-        """End the page, after browsers have been shown the newest state."""
+    def leave(self) -> None:
+        """Have the page show browsers the newest state and end; does not wait for it."""
         if self.process.stdin is not None and not self.process.stdin.closed:
             self.process.stdin.close()
+
+    def close(self) -> None:
+        """`leave`, and wait until it has ended."""
+        self.leave()
         try:
-            self.process.wait(1.5)
+            self.process.wait(0.7)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -56,8 +56,6 @@ def execute(graph: Flowgraph, options: RunOptions, title: str = "", report: Repo
     total = sum(getattr(s, "frames", 0) for s in sources) if len(sources) == 1 else 0
     with ExitStack() as watching:
         run = run_with_progress(graph, total * len(sinks), options, watching)
-        if not options.hold:
-            watching.close()
         records = [record for block in graph.blocks for record in run.records[block] if is_quality(record)]
         networks = {(s.settings.lpips, getattr(s.settings, "lpips_weights", "")) for s in sinks}
         lines = sorted({line for network in networks for line in notes(records, *network)}) if records else []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -81,7 +83,7 @@ def run_with_progress(graph: Flowgraph, total: int, options: RunOptions, watchin
             with StopSignals() as signals:
                 run = graph.start(options.engine, on_record)
                 signals.attach(run)
-                watching.enter_context(watched(run, monitor, control, options.prometheus, console, keys))
+                page = watching.enter_context(watched(run, monitor, control, options.prometheus, console, keys))
                 if console.is_terminal:
                     watch = Watch(run)
                     shown.enter_context(
@@ -91,12 +93,25 @@ def run_with_progress(graph: Flowgraph, total: int, options: RunOptions, watchin
                             refresh_per_second=4,
                         )
                     )
-                return run.wait()
+                if options.out is not None:
+                    threading.Thread(target=load_figures, args=(run,), daemon=True).start()
+                try:
+                    return run.wait()
+                finally:
+                    if page is not None and (run.interrupted or not options.hold):
+                        page.leave()
         except FlowgraphError as error:
             if not isinstance(error.run, Run):
                 raise
             console.print(f"[red]failed:[/] {error}", highlight=False, soft_wrap=True)
             return error.run
+
+
+def load_figures(run: Run) -> None:
+    """Import what draws figures while a run that was interrupted comes to its end, so that its command ends sooner."""
+    while not (run.finished or run.interrupted):
+        time.sleep(0.1)
+    importlib.import_module("matplotlib.pyplot")
 
 
 def is_quality(record: Mapping[str, Any]) -> bool:

@@ -22,7 +22,6 @@ def main() -> None:
     except FlowgraphError as error:
         print(f"error: {error}", flush=True)
         raise SystemExit(1) from None
-    os.nice(5)  # from now on the link comes first; lower, and it takes minutes to begin beside one that fills the cores
     print(server.address(), flush=True)
 
     async def owner_gone() -> None:
@@ -37,7 +36,10 @@ def main() -> None:
         await gone.wait()
         loop.remove_reader(owner)
 
-    asyncio.run(server.serve(owner_gone))
+    # Once there is something to see the link comes first; earlier, the page would take long to begin beside a busy one.
+    asyncio.run(server.serve(owner_gone, lambda: os.nice(5)))
+    sys.stdout.flush()
+    os._exit(0)  # the owner waits: nothing is left to do, and to take Bokeh down takes its time
 
 
 if __name__ == "__main__":

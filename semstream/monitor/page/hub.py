@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from semstream.monitor.page.feed import Feed
@@ -32,7 +33,8 @@ class Browser(Protocol):
 class Hub:
     """All browsers of a page and what they are shown. For one thread, that of the event loop, except where noted."""
 
-    def __init__(self, endpoint: str, curve: CurveKeys | None = None) -> None:
+    def __init__(self, endpoint: str, curve: CurveKeys | None = None, begun: Callable[[], Any] | None = None) -> None:
+        self._begun = begun
         self.feed = Feed(endpoint, curve, self._on_answer)
         self.view: View | None = None
         self.newest: dict[str, Any] | None = None
@@ -120,6 +122,9 @@ class Hub:
             for browser in self._browsers:
                 browser.give(self.whole())
                 browser.begin_anew()
+            if self._begun is not None:
+                self._begun()
+                self._begun = None
         elif not same:
             assert self.view is not None
             looked_at = set().union(*(browser.looked_at for browser in self._browsers))

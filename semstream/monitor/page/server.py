@@ -121,7 +121,7 @@ class Live(WebSocketHandler):
         """Take the hub."""
         self.looked_at: set[str] = set()
         self._hub = hub
-        self._token = ""
+        self._token: str | None = None  # until it says hello
         self._outbox = Outbox(hub.whole)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -186,12 +186,12 @@ class Live(WebSocketHandler):
             await self._outbox.deliver(self.write_message)
 
     async def _answer(self, request: dict[str, Any]) -> None:
-        error, done = await self._hub.steering.do(request | {"token": self._token})
+        error, done = await self._hub.steering.do(request | {"token": self._token or ""})
         self.give(encoded({"reply": request.get("id", 0), "error": error, "done": "" if error else done}))
 
     async def _say_access(self) -> None:
         """Say in words whether this browser's token allows changes."""
-        if self._hub.newest is None:
+        if self._hub.newest is None or self._token is None:
             return
         if not self._hub.newest["control"]:
             why = "This page only shows: start the flowgraph with --control to steer it."
@@ -239,10 +239,16 @@ class PageServer:
         """Where a browser finds the page; with a token it may steer."""
         return f"http://127.0.0.1:{self.port}/{'?token=' + token if token else ''}"
 
-    async def serve(self, until: Callable[[], Awaitable[Any]]) -> None:
-        """Serve until something has come; then show browsers the newest state once more, and leave."""
+    async def serve(self, until: Callable[[], Awaitable[Any]], begun: Callable[[], Any] | None = None) -> None:
+        """Serve until something has come; then show browsers the newest state once more, and leave.
+
+        Parameters
+        ----------
+        begun
+            Called when a run is shown for the first time.
+        """
         logging.getLogger("tornado.access").setLevel(logging.ERROR)
-        hub = Hub(self._endpoint, self._curve)
+        hub = Hub(self._endpoint, self._curve, begun)
         application = Application(
             [
                 ("/", Page),

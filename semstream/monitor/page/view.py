@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import time
 from collections.abc import Collection
+from contextlib import nullcontext
 from typing import Any
 
 from semstream.monitor.page import controls, style
@@ -55,6 +56,7 @@ class View:
         self.roots = {place: plot.id for place, plot in plots.items()}
         self.branches = list(self._channels)
         self._parts: dict[str, Any] = {}
+        self._named: set[str] = set()
         self._ticks = 0
         self.update(snapshot, self.branches, whole=True)
         with self.document.models.freeze():  # Bokeh walks over all models after every change of what belongs to what
@@ -76,9 +78,13 @@ class View:
         The parts that have changed, by name: HTML, controls.
         """
         parts: dict[str, Any] = {"head": heading(snapshot), "state": state_of(snapshot)}
-        for plot in self._quality.values():
-            plot.update(snapshot, self._expected)
-        self._time.update(snapshot)
+        named = {row["branch"] for row in snapshot["quality"]}
+        # Lines of a new branch come at once: Bokeh walks over all models after every change of what belongs to what.
+        with nullcontext() if named <= self._named else self.document.models.freeze():
+            for plot in self._quality.values():
+                plot.update(snapshot, self._expected)
+            self._time.update(snapshot)
+        self._named |= named
         for branch, channel in self._channels.items():
             if whole or branch in looked_at:
                 channel.update(snapshot)
