@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:] = [str(ROOT), *(p for p in sys.path if p and Path(p).resolve() != Path(__file__).resolve().parent)]
 
 import argparse
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -37,8 +38,8 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def photograph(address: str, options: argparse.Namespace, ready: threading.Event) -> None:
-    """Open the page, wait until the link is far enough, write the picture."""
+def photograph(address: str, options: argparse.Namespace, ready: threading.Event, taken: threading.Event) -> None:
+    """Open the page, wait until the link is far enough, write the picture and say so."""
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
@@ -58,7 +59,8 @@ def photograph(address: str, options: argparse.Namespace, ready: threading.Event
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         time.sleep(2)  # the plots are drawn again in their new size
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        driver.save_screenshot(str(options.out))
+        if driver.save_screenshot(str(options.out)):
+            taken.set()
     finally:
         driver.quit()
 
@@ -69,13 +71,16 @@ def main() -> int:
     if not shutil.which("chromedriver"):
         print("screenshot: no chromedriver on the path; Debian: apt install chromium chromium-driver", file=sys.stderr)
         return 2
+    if importlib.util.find_spec("selenium") is None:
+        print("screenshot: selenium is not installed; pip install selenium", file=sys.stderr)
+        return 2
     with tempfile.TemporaryDirectory() as folder:
         command = [
             sys.executable, str(ROOT / "flowgraphs" / "awgn_link.py"), "--size", "96", "--frames", str(options.frames),
             "--channel", options.channel, "--lpips", "off", "--monitor", "auto", "--control", "--out", folder,
         ]  # fmt: skip
         link = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1)
-        ready = threading.Event()
+        ready, taken = threading.Event(), threading.Event()
         assert link.stdout is not None
         for line in link.stdout:
             found = re.search(r"http://\S+", line)
@@ -85,7 +90,7 @@ def main() -> int:
         else:
             print("screenshot: the link did not start", file=sys.stderr)
             return 1
-        done = threading.Thread(target=photograph, args=(address, options, ready))
+        done = threading.Thread(target=photograph, args=(address, options, ready, taken))
         done.start()
         snapshots = Path(folder) / "snapshots"
         while link.poll() is None and len(list(snapshots.glob("*_13_*"))) < 2 * BRANCHES:
@@ -95,6 +100,9 @@ def main() -> int:
         done.join()
         link.terminate()
         link.wait()
+    if not taken.is_set():
+        print("screenshot: Chromium took no picture; its error stands above", file=sys.stderr)
+        return 1
     print(f"wrote {options.out}")
     return 0
 
