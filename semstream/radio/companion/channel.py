@@ -3,9 +3,10 @@
     python3 channel.py --receive tcp://127.0.0.1:5555 --send tcp://127.0.0.1:5556 --noise-voltage 0.3
 
 Run it with the Python that has GNU Radio, mostly /usr/bin/python3; ``channel.grc`` beside it is the same flowgraph for
-GNU Radio Companion. It connects to `--receive` and binds `--send`, and reports as lines of JSON: ``{"ready": endpoint}``
-once, ``{"set": value}`` after each line of JSON on standard input that sets ``noise_voltage`` or ``frequency_offset``.
-It ends when standard input does, so that it never outlives whoever started it.
+GNU Radio Companion. It connects to `--receive` and binds `--send`, and reports in lines of JSON:
+``{"ready": endpoint, "settle": samples}`` once, then ``{"set": values}`` after each line of JSON on standard input that
+sets ``noise_voltage`` or ``frequency_offset``; the samples in its buffers, `settle` at most, still go by the old value.
+With ``--report`` it ends when standard input does, so that it never outlives whoever started it.
 
 Noise of voltage v is complex and of variance v². Fading and multipath have unit mean gain.
 """
@@ -20,6 +21,8 @@ from typing import Any
 
 BUFFER_ITEMS = 262_144
 """Room in a buffer, so that a message of 8,192 samples always fits and is not held up for `POLL_MS`."""
+SETTLE_ITEMS = 2 * 8_192
+"""Noise that is made ahead, in a buffer of GNU Radio's default size."""
 POLL_MS = 5_000
 """A source that has idled for longer than this answers the next message up to 250 ms late."""
 
@@ -39,7 +42,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rician-k", type=float, default=3.0, help="direct over scattered power, linear")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--longest", type=int, default=65_536, help="longest PDU in samples")
-    parser.add_argument("--report", type=int, default=1, help="file descriptor of the reports")
+    parser.add_argument("--report", type=int, default=-1, help="file descriptor of reports; then ends with stdin")
     return parser.parse_args()
 
 
@@ -59,6 +62,7 @@ class Channel:
         from gnuradio import channels, gr
 
         self.top = gr.top_block("semstream channel")
+        self.settle = SETTLE_ITEMS
         chain: list[Any] = []
         if options.fading != "none" and not options.bare:
             direct = options.fading == "rician"
@@ -93,12 +97,13 @@ class Channel:
         chain = chain or [blocks.copy(gr.sizeof_gr_complex)]
         for block in (opened, *chain):  # a PDU that does not fit twice stops for ever
             block.set_min_output_buffer(2 * options.longest + 8192)
+        self.settle += 2 * options.longest + 8192
         self.top.msg_connect(source, "out", opened, "pdus")
         self.top.connect(opened, *chain, closed)
         self.top.msg_connect(closed, "pdus", self.sink, "in")
 
     def set(self, values: dict[str, float]) -> None:
-        """Change noise or frequency offset, for samples that come from now on (but see `semstream.radio.process`)."""
+        """Change noise or frequency offset, for samples that come from now on but for those made ahead."""
         for name, value in values.items():
             if name not in ("noise_voltage", "frequency_offset") or self.model is None:
                 raise ValueError(f"{name!r} cannot be set")
@@ -108,7 +113,8 @@ class Channel:
 def main() -> None:
     """Run until standard input ends."""
     options = arguments()
-    with os.fdopen(options.report, "w", buffering=1, encoding="utf-8") as reports:
+    watched = options.report >= 0
+    with os.fdopen(options.report if watched else 1, "w", buffering=1, encoding="utf-8") as reports:
 
         def report(**values: Any) -> None:
             print(json.dumps(values), file=reports, flush=True)
@@ -122,7 +128,7 @@ def main() -> None:
             report(error=str(error))
             sys.exit(2)
         channel.top.start()
-        report(ready=channel.sink.last_endpoint().rstrip("\0"))
+        report(ready=channel.sink.last_endpoint().rstrip("\0"), settle=channel.settle)
         for line in sys.stdin:
             try:
                 values = json.loads(line)
@@ -130,6 +136,8 @@ def main() -> None:
                 report(set=values)
             except (ValueError, TypeError, AttributeError) as error:
                 report(error=str(error))
+        if not watched:  # started by hand, perhaps in the background
+            channel.top.wait()
         os._exit(0)  # the blocks would wait out their polls first, and nothing is left to be saved
 
 
