@@ -24,7 +24,7 @@ class RadioSettings(Block.Settings):
     flush: int = setting(16, ge=0, le=65536, unit="samples", description="zeros that push a burst out of GNU Radio")
     longest: int = setting(65_536, ge=16, le=2**20, unit="samples", description="longest burst")
     pilot_spacing: int = setting(16, ge=1, unit="symbols", description="symbols between two pilots")
-    pilot_smoothing: int = setting(5, ge=1, description="pilots averaged, an odd number")
+    pilot_smoothing: int = setting(31, ge=1, description="pilots that a line is fitted through, an odd number")
     preamble: int = setting(128, ge=2, unit="symbols", description="symbols of the preamble")
     longest_echo: int = setting(8, ge=1, unit="samples", description="impulse response that the preamble resolves")
 

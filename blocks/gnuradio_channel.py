@@ -119,7 +119,7 @@ class GnuRadioChannel(Block):
         samples = self._waveform.modulate(symbols)
         if samples.size > s.longest:
             raise BlockError(
-                f"block {self.name!r}, setting 'longest': burst {frame.seq} has {samples.size} samples, {s.longest} allowed"
+                f"block {self.name!r}, setting 'longest': burst {frame.seq} has {samples.size} samples, not {s.longest}"
             )
         burst = self._through(frame.seq, samples, s.snr_db if s.channel == "none" else snr_db)
         if burst is not None:

@@ -21,6 +21,9 @@ from numpy.typing import NDArray
 from semstream.phy.channel import Reception
 from semstream.phy.equalizer import NOISE_CAP
 
+STRONGEST = 16.0
+"""Power of the strongest symbols, of unit mean power, that an estimate is believed."""
+
 Symbols = NDArray[np.complex64]
 Mask = NDArray[np.bool_]
 
@@ -72,19 +75,19 @@ class PilotComb:
     """A pilot before every `spacing` symbols and one behind the last.
 
     The frequency offset is read from the turn between successive pilots, Σ ĥ_{k+1} ĥ_k*, which is unambiguous up to
-    half a turn: an offset of 1/(2(spacing + 1)) of the symbol rate. Turned back, the least-squares gains of the pilots
-    are averaged over `smoothing` of them and interpolated linearly.
+    half a turn: an offset of 1/(2(spacing + 1)) of the symbol rate. Turned back, lines are fitted through the
+    least-squares gains of `smoothing` pilots around each, and interpolated linearly.
 
     Parameters
     ----------
     spacing
         Symbols between two pilots.
     smoothing
-        Pilots averaged, an odd number; the gain must hold still for smoothing·(spacing + 1) symbols.
+        Pilots through which a line is fitted, an odd number: over as many the gain must change no faster than a line.
     """
 
     spacing: int = 16
-    smoothing: int = 5
+    smoothing: int = 31
 
     def __post_init__(self) -> None:
         if self.spacing < 1 or self.smoothing < 1 or self.smoothing % 2 == 0:
@@ -118,24 +121,24 @@ class PilotComb:
         payload = np.ones(samples.size, bool)
         payload[places] = False
         heard = good[places]
+        if np.count_nonzero(heard) < 2:
+            nothing = np.zeros(count, np.complex64)
+            return Reception(nothing, nothing, np.full(count, NOISE_CAP, np.float32))
         gains = np.where(heard, samples[places] * np.conj(known_symbols(places.size)), 0)
-        turn = np.sum(gains[1:-1] * np.conj(gains[:-2])) if places.size > 2 else 0  # the last stands closer
+        turn = np.sum(gains[1:-1] * np.conj(gains[:-2]))  # the last stands closer
         angle = np.angle(turn) / (self.spacing + 1)
-        steady = gains * np.exp(-1j * angle * places)
-        half = self.smoothing // 2
-        box = np.ones(self.smoothing)
-        number = np.convolve(heard, box)[half : half + places.size]
-        mean = np.convolve(steady, box)[half : half + places.size] / np.maximum(number, 1)
+        steady = gains[heard] * np.exp(-1j * angle * places[heard])
         at = np.flatnonzero(payload)
-        known = number > 0
-        if not known.any():
-            return Reception(samples[payload], np.zeros(count, np.complex64), np.full(count, NOISE_CAP, np.float32))
-        csi = np.interp(at, places[known], mean[known]) * np.exp(1j * angle * at)
-        # Between two averages that share pilots, the error is at most that of one of them.
-        error = np.interp(at, places[known], 1 / number[known])
-        variance = noise_variance * (1 + error)
-        csi = np.where(good[payload], csi, 0)
-        return Reception(samples[payload], csi.astype(np.complex64), variance.astype(np.float32))
+        smooth, error = _local_lines(np.interp(places, places[heard], steady), self.smoothing)
+        csi = np.interp(at, places, smooth) * np.exp(1j * angle * at)
+        csi = np.where(good[payload], csi, 0).astype(np.complex64)
+        received = samples[payload]
+        # An error of the gain turns and scales the symbol, so a strong symbol bears more of it.
+        power = np.abs(csi) ** 2
+        strength = (np.abs(received) ** 2 - noise_variance) / np.maximum(power, 1e-9)
+        strength = strength.clip(0, STRONGEST)  # in a fade it is not to be told from noise
+        variance = noise_variance * (1 + np.interp(at, places, error) * strength)
+        return Reception(received, csi, np.minimum(variance, NOISE_CAP).astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,19 @@ class Preamble:
         symbols = whole[self.length : self.length + count] / bias
         left = min(NOISE_CAP, (1 - bias) / bias)
         return Reception(symbols.astype(np.complex64), np.ones(count, np.complex64), np.full(count, left, np.float32))
+
+
+def _local_lines(values: NDArray[np.complex128], window: int) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
+    """Values (K,) smoothed by lines fitted in windows, and the variance of each for a variance of 1 of the values."""
+    from scipy.signal import savgol_filter
+
+    window = min(window, values.size - 1 + values.size % 2)
+    if window < 3:
+        return values, np.ones(values.size)
+    fitted = savgol_filter(values.real, window, 1) + 1j * savgol_filter(values.imag, window, 1)
+    places = np.arange(values.size)
+    centre = np.clip(places, window // 2, values.size - 1 - window // 2)
+    return fitted, 1 / window + (places - centre) ** 2 * 12 / (window * (window**2 - 1))
 
 
 def known_symbols(count: int) -> Symbols:
