@@ -74,8 +74,8 @@ class Plain:
 class PilotComb:
     """A pilot before every `spacing` symbols and one behind the last.
 
-    The frequency offset is read from the turn between successive pilots, Σ ĥ_{k+1} ĥ_k*, which is unambiguous up to
-    half a turn: an offset of 1/(2(spacing + 1)) of the symbol rate. Turned back, lines are fitted through the
+    The frequency offset is read from the turn between pilots, which is unambiguous up to half a turn from one to the
+    next: an offset of 1/(2(spacing + 1)) of the symbol rate. Turned back, lines are fitted through the
     least-squares gains of `smoothing` pilots around each, and interpolated linearly.
 
     Parameters
@@ -125,8 +125,7 @@ class PilotComb:
             nothing = np.zeros(count, np.complex64)
             return Reception(nothing, nothing, np.full(count, NOISE_CAP, np.float32))
         gains = np.where(heard, samples[places] * np.conj(known_symbols(places.size)), 0)
-        turn = np.sum(gains[1:-1] * np.conj(gains[:-2]))  # the last stands closer
-        angle = np.angle(turn) / (self.spacing + 1)
+        angle = _turn(gains[:-1]) / (self.spacing + 1)  # the last stands closer
         steady = gains[heard] * np.exp(-1j * angle * places[heard])
         at = np.flatnonzero(payload)
         smooth, error = _local_lines(np.interp(places, places[heard], steady), self.smoothing)
@@ -207,17 +206,33 @@ class Preamble:
         return Reception(symbols.astype(np.complex64), np.ones(count, np.complex64), np.full(count, left, np.float32))
 
 
+def _turn(gains: NDArray[np.complex128]) -> float:
+    """Angle from one value to the next: of Σ g_{k+d} g_k* for d = 1, then finer for longer d, as far as they reach."""
+    angle = 0.0
+    for distance in (1, 4, 16):
+        if distance == 1 or gains.size >= 3 * distance:
+            steady = gains * np.exp(-1j * angle * np.arange(gains.size))
+            angle += float(np.angle(np.sum(steady[distance:] * np.conj(steady[:-distance])))) / distance
+    return angle
+
+
 def _local_lines(values: NDArray[np.complex128], window: int) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
     """Values (K,) smoothed by lines fitted in windows, and the variance of each for a variance of 1 of the values."""
-    from scipy.signal import savgol_filter
-
     window = min(window, values.size - 1 + values.size % 2)
     if window < 3:
         return values, np.ones(values.size)
-    fitted = savgol_filter(values.real, window, 1) + 1j * savgol_filter(values.imag, window, 1)
-    places = np.arange(values.size)
-    centre = np.clip(places, window // 2, values.size - 1 - window // 2)
-    return fitted, 1 / window + (places - centre) ** 2 * 12 / (window * (window**2 - 1))
+    half = window // 2
+    steps = np.arange(-half, half + 1)
+    fitted = np.empty_like(values)
+    fitted[half : values.size - half] = np.convolve(values, np.full(window, 1 / window), "valid")
+    for ends, mean, side in (
+        (values[:window], fitted[half], slice(half)),
+        (values[-window:], fitted[-half - 1], slice(-half, None)),
+    ):
+        fitted[side] = mean + np.sum(steps * ends) / np.sum(steps**2) * steps[side]
+    away = np.zeros(values.size)
+    away[:half], away[-half:] = steps[:half], steps[-half:]
+    return fitted, 1 / window + away**2 / np.sum(steps**2)
 
 
 def known_symbols(count: int) -> Symbols:

@@ -88,13 +88,12 @@ class Channel:
         self.top.connect(source, *(chain or [blocks.copy(gr.sizeof_gr_complex)]), self.sink)
 
     def _pdus(self, options: argparse.Namespace, chain: list[Any]) -> None:
-        from gnuradio import blocks, gr, pdu, zeromq
+        from gnuradio import gr, pdu, zeromq
 
         source = zeromq.pull_msg_source(options.receive, 100, False)
         self.sink = zeromq.push_msg_sink(options.send, 100, True)
         opened = pdu.pdu_to_tagged_stream(gr.types.complex_t, "packet_len")
         closed = pdu.tagged_stream_to_pdu(gr.types.complex_t, "packet_len")
-        chain = chain or [blocks.copy(gr.sizeof_gr_complex)]
         for block in (opened, *chain):  # a PDU that does not fit twice stops for ever
             block.set_min_output_buffer(2 * options.longest + 8192)
         self.settle += 2 * options.longest + 8192
