@@ -176,6 +176,19 @@ def test_a_burst_whose_tag_never_came_is_known_to_be_gone() -> None:
     assert found.gone(place)
 
 
+def test_a_burst_is_not_given_up_before_its_tag_could_have_come() -> None:
+    layout = Layout(advance=3, flush=16)
+    writer, found = BurstWriter("tagged", layout), reader("tagged", layout)
+    (opening,) = writer.opening()
+    place, (message,) = writer.burst(0, SOME[:1])
+    samples, tags = stream_of("tagged", [opening, message])
+    early = np.concatenate([samples[3:], np.zeros(3, np.complex64)])
+    first, second = cut("tagged", early, tags, [place.start])
+    found.feed(first)  # the sample is there, and its tag is not
+    assert not found.gone(place)
+    assert [burst.samples.tolist() for burst in found.feed(second)] == [[1]]
+
+
 @pytest.mark.parametrize("mode", ["tagged", "pdu"])
 def test_a_message_of_another_kind_is_counted_and_the_next_is_read(mode: Mode) -> None:
     layout = Layout(advance=0, flush=0)
