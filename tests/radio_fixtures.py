@@ -13,8 +13,7 @@ import pytest
 import zmq
 
 from semstream.radio.process import found
-from semstream.runtime import Block, Frame
-from semstream.testing import Harness
+from semstream.runtime import Frame
 
 Answer = Callable[[bytes], Iterable[bytes]]
 
@@ -84,17 +83,6 @@ def stand_in() -> Iterator[StandIn]:
     other = StandIn()
     yield other
     other.close()
-
-
-def run_until_stopped(block: Block, frames: Iterable[Frame]) -> Harness:
-    """Run one block, and stop it also when it fails, as a run does."""
-    harness = Harness(block)
-    try:
-        for frame in frames:
-            harness.give(frame)
-    finally:
-        harness.finish()
-    return harness
 
 
 def symbol_frames(count: int, size: int = 500, seed: int = 0, **tags: Any) -> list[Frame]:

@@ -127,9 +127,10 @@ class BurstWriter:
         return self._stream(zeros, {"end": True}) + self.filler(self.layout.flush)
 
     def _stream(self, samples: Samples, facts: dict[str, Any]) -> list[bytes]:
+        begin = self.sent
         self.sent += samples.size
-        chunks = [samples[at : at + CHUNK] for at in range(0, samples.size, CHUNK)]
+        chunks = [(at, samples[at : at + CHUNK]) for at in range(0, samples.size, CHUNK)]
         if self.mode == "raw":
-            return [encode_samples(chunk) for chunk in chunks]
-        tags = [Tag(0, key, value) for key, value in facts.items()]
-        return [encode_tagged(chunk, [] if at else tags) for at, chunk in enumerate(chunks)]
+            return [encode_samples(chunk) for _, chunk in chunks]
+        tags = [Tag(begin, key, value) for key, value in facts.items()]
+        return [encode_tagged(chunk, [] if at else tags, begin + at) for at, chunk in chunks]

@@ -80,7 +80,7 @@ def decode_samples(data: bytes | memoryview) -> Samples:
 def encode_tagged(samples: Samples, tags: Sequence[Tag] = (), offset: int = 0) -> bytes:
     """Samples with tags as a message for a source with ``pass_tags=True``.
 
-    GNU Radio places a tag by the difference of its offset to the message's, which may therefore always be 0.
+    GNU Radio places a tag by the difference of its offset to the message's.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from radio_fixtures import StandIn, run_until_stopped, symbol_frames
+from radio_fixtures import StandIn, symbol_frames
 
 from blocks import GnuRadioChannel
 from semstream.phy import NOISE_CAP
@@ -32,10 +32,10 @@ class AsGnuRadio:
         self.change = change
 
     def __call__(self, message: bytes) -> Iterable[bytes]:
-        _, tags, samples = decode_tagged(message)
+        given, tags, samples = decode_tagged(message)
         offset = self.count
         self.count += samples.size
-        tags = [Tag(tag.offset + offset, tag.key, tag.value) for tag in tags]
+        tags = [Tag(tag.offset - given + offset, tag.key, tag.value) for tag in tags]
         return [encode_tagged(samples, tags, offset)] if self.change is None else self.change(offset, tags, samples)
 
 
@@ -45,9 +45,9 @@ def link(stand_in: StandIn, **settings: Any) -> GnuRadioChannel:
 
 
 def through(block: GnuRadioChannel, frames: list[Frame]) -> tuple[list[Frame], dict[str, Any]]:
-    harness = run_until_stopped(block, frames)
-    (record,) = harness.records
-    return harness.outputs["received"], record
+    got = run_block(block, frames)
+    (record,) = harness_of(block).records
+    return got, record
 
 
 def is_exact(sent: Frame, got: Frame) -> bool:
@@ -92,7 +92,7 @@ def test_a_frame_without_symbols_takes_no_burst(stand_in: StandIn) -> None:
 def test_a_length_that_is_no_multiple_of_8_ends_the_run_with_one_message(stand_in: StandIn) -> None:
     stand_in.answer(lambda message: [message + b"123"])
     with pytest.raises(BlockError, match=r"gnu_radio_channel.*no multiple of 8.*when_dead='go_on'"):
-        run_until_stopped(link(stand_in, mode="raw"), symbol_frames(2))
+        run_block(link(stand_in, mode="raw"), symbol_frames(2))
 
 
 def test_or_every_burst_is_lost_from_then_on_and_the_run_goes_on(
@@ -186,7 +186,7 @@ def test_one_that_never_answers_ends_the_run_after_three_bursts(stand_in: StandI
     stand_in.answer(lambda message: [])
     block = link(stand_in, timeout=0.2)
     with pytest.raises(BlockError, match=r"3 bursts in a row had no answer \(nothing came\).*tcp://") as caught:
-        run_until_stopped(block, symbol_frames(9))
+        run_block(block, symbol_frames(9))
     assert stand_in.send in str(caught.value)
     assert stand_in.receive in str(caught.value)
 
@@ -218,7 +218,7 @@ def test_a_burst_that_is_late_is_given_up_by_the_policy_and_not_taken_for_the_ne
 def test_or_ends_the_run(stand_in: StandIn) -> None:
     stand_in.answer(lambda message: [])
     with pytest.raises(BlockError, match=r"burst 0 did not come back.*within 0\.2 s \(nothing came\)"):
-        run_until_stopped(link(stand_in, timeout=0.2, when_lost="end"), symbol_frames(1))
+        run_block(link(stand_in, timeout=0.2, when_lost="end"), symbol_frames(1))
 
 
 def test_a_raw_stream_that_stalls_is_still_aligned_when_it_goes_on(stand_in: StandIn) -> None:
@@ -268,7 +268,7 @@ def test_a_long_stall_queues_no_more_than_it_may(stand_in: StandIn) -> None:
 )
 def test_a_gnu_radio_that_cannot_be_is_one_clear_message(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(BlockError, match=words):
-        run_until_stopped(GnuRadioChannel(**settings), symbol_frames(1))
+        run_block(GnuRadioChannel(**settings), symbol_frames(1))
 
 
 def test_one_that_is_never_ready_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,12 +277,12 @@ def test_one_that_is_never_ready_is_given_up(tmp_path: Path, monkeypatch: pytest
     script.chmod(0o755)
     monkeypatch.setattr(channel_module, "START_S", 0.3)
     with pytest.raises(BlockError, match=r"has not answered within 0\.3 s; it said: something is odd"):
-        run_until_stopped(GnuRadioChannel(python=str(script)), symbol_frames(1))
+        run_block(GnuRadioChannel(python=str(script)), symbol_frames(1))
 
 
 def test_a_burst_longer_than_allowed_names_the_setting(stand_in: StandIn) -> None:
     with pytest.raises(BlockError, match=r"'longest': burst 0 has 500 samples, not 100"):
-        run_until_stopped(link(stand_in, longest=100), symbol_frames(1))
+        run_block(link(stand_in, longest=100), symbol_frames(1))
 
 
 def test_settings_out_of_range_are_refused() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from radio_fixtures import gaussian
 
 from semstream.phy import NOISE_CAP
 from semstream.phy.waveform import PilotComb, Plain, Preamble, Waveform, known_symbols
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 WAVEFORMS: list[Waveform] = [Plain(), PilotComb(), PilotComb(1, 1), PilotComb(7, 3), Preamble(), Preamble(16, 1)]
 random = np.random.default_rng(0)
@@ -31,6 +33,7 @@ def error(waveform: Waveform, sent: np.ndarray, samples: np.ndarray, variance: f
 
 
 @pytest.mark.parametrize("waveform", WAVEFORMS, ids=str)
+@patient
 @given(st.integers(1, 200))
 def test_without_a_channel_the_symbols_come_back(waveform: Waveform, count: int) -> None:
     sent = gaussian(count, np.random.default_rng(count))

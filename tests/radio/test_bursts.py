@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from radio_fixtures import gaussian
 
@@ -14,6 +14,8 @@ from semstream.radio import RadioError
 from semstream.radio.burst_reader import StreamReader, reader
 from semstream.radio.bursts import CHUNK, BurstWriter, Layout, Mode
 from semstream.radio.messages import Pdu, Tag, decode_samples, decode_tagged, encode_pdu, encode_samples, encode_tagged
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 MODES: list[Mode] = ["raw", "tagged", "pdu"]
 SOME = np.arange(1, 11).astype(np.complex64)
@@ -41,13 +43,13 @@ def cut(mode: Mode, samples: np.ndarray, tags: list[Tag], sizes: list[int]) -> l
     return messages
 
 
+@patient
 @given(
     mode=st.sampled_from(["raw", "tagged"]),
     counts=st.lists(st.integers(1, 60), min_size=1, max_size=5),
     sizes=st.lists(st.integers(0, 50), max_size=12),
     advance=st.sampled_from([0, 3]),
 )
-@settings(deadline=None)
 def test_bursts_come_back_whatever_the_messages_and_the_advance(
     mode: Mode, counts: list[int], sizes: list[int], advance: int
 ) -> None:
@@ -212,6 +214,7 @@ def test_a_pdu_of_bytes_or_too_long_is_no_burst() -> None:
     assert found.faults == {"tag": 3}
 
 
+@patient
 @given(st.lists(st.binary(max_size=100), max_size=5), st.sampled_from(MODES))
 def test_random_messages_never_raise_anything_but_radio_error(messages: list[bytes], mode: Mode) -> None:
     found = reader(mode, Layout(longest=50), every=3)
@@ -226,6 +229,7 @@ tags = st.builds(
 )  # fmt: skip
 
 
+@patient
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 60), st.lists(tags, max_size=6)), max_size=8))
 def test_whatever_tags_say_no_more_is_kept_than_the_longest_burst_takes(told: list) -> None:
     layout = Layout(advance=3, longest=50)

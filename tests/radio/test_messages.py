@@ -22,6 +22,8 @@ from semstream.radio.messages import (
     encode_tagged,
 )
 
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 samples = hnp.arrays(np.complex64, st.integers(0, 20))
 SOME = np.array([1 + 2j, -0.5j], np.complex64)
 SOME_BYTES = np.array([1, 2, -0.0, -0.5], "=f4").tobytes()
@@ -58,7 +60,7 @@ def test_a_pdu_is_a_pair_of_dict_and_vector() -> None:
     assert decode_pdu(encode_pdu(Pdu(np.arange(3, dtype=np.uint8)))).data.tolist() == [0, 1, 2]
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])  # the first text is
+@patient
 @given(samples, st.integers(0, 2**63), st.data())
 def test_any_samples_and_tags_come_back(given_samples: np.ndarray, offset: int, data: st.DataObject) -> None:
     places = st.integers(offset, offset + max(0, given_samples.size - 1))
@@ -108,6 +110,7 @@ def test_what_is_no_pdu_is_refused(message: str) -> None:
         decode_pdu(bytes.fromhex(message))
 
 
+@patient
 @given(st.binary(max_size=200), st.sampled_from([b"", b"\xf0\x5f\x01", b"\x07\x06"]))
 def test_random_messages_never_raise_anything_but_radio_error(data: bytes, opening: bytes) -> None:
     for decode in (decode_samples, decode_tagged, decode_pdu):
@@ -115,6 +118,7 @@ def test_random_messages_never_raise_anything_but_radio_error(data: bytes, openi
             decode(opening + data)
 
 
+@patient
 @given(samples, st.data())
 def test_a_damaged_message_never_raises_anything_but_radio_error(
     given_samples: np.ndarray, data: st.DataObject

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from semstream.radio import RadioError
 from semstream.radio.pmt import MAX_DEPTH, Pair, decode, encode
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 GOLDEN: list[tuple[Any, str]] = [  # what GNU Radio 3.10.5's pmt.serialize_str gives for each
     (True, "00"),
@@ -104,6 +106,7 @@ def test_what_only_gnu_radio_writes_is_read_too() -> None:
     assert decode(bytes.fromhex(twice)) == {"a": 2}  # what was added last counts
 
 
+@patient
 @given(values)
 def test_any_value_comes_back_as_it_was(value: Any) -> None:
     assert same(decode(encode(value)), value)
@@ -120,18 +123,21 @@ def test_what_has_no_pmt_is_refused_in_words(value: Any) -> None:
         encode(value)
 
 
+@patient
 @given(st.binary(max_size=300))
 def test_random_bytes_never_raise_anything_but_radio_error(data: bytes) -> None:
     with suppress(RadioError):
         decode(data)
 
 
+@patient
 @given(st.lists(st.integers(0, 15), max_size=200).map(bytes))
 def test_random_numbers_of_types_never_raise_anything_but_radio_error(data: bytes) -> None:
     with suppress(RadioError):
         decode(data)
 
 
+@patient
 @given(values, st.data())
 def test_a_damaged_value_never_raises_anything_but_radio_error(value: Any, data: st.DataObject) -> None:
     serialized = bytearray(encode(value))
