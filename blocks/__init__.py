@@ -21,6 +21,8 @@ from blocks.power_normalizer import PowerNormalizer
 from blocks.probe import PictureProbe, Probe
 from blocks.rate_controller import RateController
 from blocks.recorder import Recorder, Replay
+from blocks.sigmf_sink import SigmfSink
+from blocks.sigmf_source import SigmfSource
 from blocks.snr_estimator import SnrEstimator
 from blocks.snr_sweep import SnrSweep
 from blocks.swin_decoder import SwinDecoder
@@ -48,6 +50,8 @@ __all__ = [
     "RateController",
     "Recorder",
     "Replay",
+    "SigmfSink",
+    "SigmfSource",
     "SnrEstimator",
     "SnrSweep",
     "SwinDecoder",

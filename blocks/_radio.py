@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from semstream.phy.equalizer import NOISE_CAP
 from semstream.phy.waveform import PilotComb, Plain, Preamble, Waveform
 from semstream.radio.bursts import Burst, Layout
 from semstream.radio.samples import inspect
-from semstream.runtime import Block, setting
+from semstream.runtime import Block, Frame, WireError, setting
+from semstream.runtime.frames import wire
 
 Csi = Literal["known", "pilots", "preamble"]
 
@@ -45,6 +46,40 @@ def waveform(csi: Csi, settings: RadioSettings) -> Waveform:
     if csi == "pilots":
         return PilotComb(settings.pilot_spacing, settings.pilot_smoothing)
     return Preamble(settings.preamble, settings.longest_echo) if csi == "preamble" else Plain()
+
+
+def header_of(frame: Frame, count: int) -> bytes:
+    """What the receiver of a frame of `count` symbols must be told beside them, as bytes."""
+    header = {"tags": frame.tags, "t0_ns": frame.t0_ns, "count": count}
+    if "class_map" in frame:
+        header["class_map"] = frame["class_map"].tobytes()
+    return wire.pack(header)
+
+
+def read_header(header: bytes) -> dict[str, Any]:
+    """What `header_of` has packed, checked; empty for no bytes.
+
+    Raises
+    ------
+    ValueError
+        If it is not that.
+    """
+    try:
+        told = wire.unpack(header) if header else {}
+    except WireError as error:
+        raise ValueError(str(error)) from None
+    kinds = {"tags": dict, "t0_ns": int, "count": int, "class_map": bytes}
+    if not isinstance(told, dict) or any(not isinstance(told.get(name, kind()), kind) for name, kind in kinds.items()):
+        raise ValueError("expected tags, t0_ns and count")
+    return told
+
+
+def received_frame(reception: Reception, told: dict[str, Any], tags: dict[str, Any]) -> Frame:
+    """The frame of a reception, with what was told of it and with `tags` above that."""
+    arrays: dict[str, np.ndarray] = reception._asdict()
+    if "class_map" in told:
+        arrays["class_map"] = np.frombuffer(told["class_map"], np.uint8)
+    return Frame(arrays, t0_ns=told.get("t0_ns", 0), tags=told.get("tags", {}) | tags)
 
 
 class BurstReceiver:

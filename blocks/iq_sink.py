@@ -9,12 +9,11 @@ from typing import Literal
 import numpy as np
 
 from blocks._errors import told_by
-from blocks._radio import RadioSettings, waveform
+from blocks._radio import RadioSettings, header_of, waveform
 from blocks.ports import Symbols
 from semstream.radio.bursts import BurstWriter
 from semstream.radio.link import SLICE_MS, Sockets
 from semstream.runtime import Block, BlockError, Frame, In, SkipFrame, setting
-from semstream.runtime.frames import wire
 
 
 class IqSink(Block):
@@ -66,13 +65,12 @@ class IqSink(Block):
         if not np.isfinite(symbols).all():
             self.log.warning("frame %d: symbols that are not finite; left out", frame.seq)
             raise SkipFrame("not_finite")
-        header = {"tags": frame.tags, "t0_ns": frame.t0_ns, "count": symbols.size}
-        if "class_map" in frame:
-            header["class_map"] = frame["class_map"].tobytes()
         if not self._bursts:
             self._outgoing.extend(self._writer.opening())
         with told_by(self, "longest"):
-            _, messages = self._writer.burst(frame.seq, self._waveform.modulate(symbols), wire.pack(header))
+            _, messages = self._writer.burst(
+                frame.seq, self._waveform.modulate(symbols), header_of(frame, symbols.size)
+            )
         self._bursts += 1
         self._outgoing.extend(messages)
         deadline = time.monotonic() + self.settings.timeout

@@ -5,20 +5,17 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
-from typing import Any, Literal
-
-import numpy as np
+from typing import Literal
 
 from blocks._errors import told_by
-from blocks._radio import BurstReceiver, RadioSettings, waveform
+from blocks._radio import BurstReceiver, RadioSettings, read_header, received_frame, waveform
 from blocks.ports import ReceivedSymbols
 from semstream.phy import noise_power
 from semstream.radio import RadioError
 from semstream.radio.burst_reader import reader
 from semstream.radio.bursts import Burst
 from semstream.radio.link import SLICE_MS, Sockets
-from semstream.runtime import Block, BlockError, Frame, Out, WireError, setting
-from semstream.runtime.frames import wire
+from semstream.runtime import Block, BlockError, Frame, Out, setting
 
 MOST_LOST = 10_000
 """Largest jump in the numbers of bursts that is taken for loss and not for a lie."""
@@ -122,14 +119,12 @@ class IqSource(Block):
 
     def _frame(self, burst: Burst) -> Frame | None:
         """The frame of a burst; None if what came along with it cannot be true."""
-        told: dict[str, Any] = {}
-        if burst.header:
-            try:
-                told = _told(burst.header)
-            except (WireError, ValueError) as error:
-                self._reader.faults["frame"] += 1
-                self.log.warning("burst %d: what came along is damaged (%s)", burst.number, error)
-                return None
+        try:
+            told = read_header(burst.header)
+        except ValueError as error:
+            self._reader.faults["frame"] += 1
+            self.log.warning("burst %d: what came along is damaged (%s)", burst.number, error)
+            return None
         count = told.get("count", burst.samples.size - self._waveform.overhead(burst.samples.size))
         if count < 1 or count + self._waveform.overhead(count) != burst.samples.size:
             self._reader.faults["frame"] += 1
@@ -139,33 +134,15 @@ class IqSource(Block):
             )  # fmt: skip
             return None
         reception = self._receiver.receive(burst, count, self._variance)
-        arrays: dict[str, np.ndarray] = reception._asdict()
-        if "class_map" in told:
-            arrays["class_map"] = np.frombuffer(told["class_map"], np.uint8)
-        tags = told.get("tags", {}) | {
+        tags = {
             "snr_db": self.settings.snr_db,
             "channel": self.settings.channel,
             "channel_uses": burst.samples.size,
             "missing_samples": burst.missing,
         }
-        return Frame(arrays, t0_ns=told.get("t0_ns", 0), tags=tags)
+        return received_frame(reception, told, tags)
 
     def stop(self) -> None:
         self._sockets.close()
         faults: Counter[str] = self._reader.faults
         self.publish(self._receiver.counts | {"faults": dict(faults)})
-
-
-def _told(header: bytes) -> dict[str, Any]:
-    """What `IqSink` has sent along, checked.
-
-    Raises
-    ------
-    WireError, ValueError
-        If it is not that.
-    """
-    told = wire.unpack(header)
-    kinds = {"tags": dict, "t0_ns": int, "count": int, "class_map": bytes}
-    if not isinstance(told, dict) or any(not isinstance(told.get(name, kind()), kind) for name, kind in kinds.items()):
-        raise ValueError("expected tags, t0_ns and count")
-    return told
