@@ -65,7 +65,7 @@ class GnuRadio:
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=self._said, stderr=self._said, pass_fds=(write,),
-                start_new_session=True,
+                start_new_session=True, env=_environment(),
             )  # fmt: skip
         except OSError as error:
             os.close(self._reports)
@@ -224,6 +224,11 @@ def channel_options(
     return [f"--{name}={value}" for name, value in values.items()]
 
 
+def _environment() -> dict[str, str]:
+    """The environment without what leads another Python to the packages of this one."""
+    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+
+
 def found(python: str = "") -> str:
     """Why no GNU Radio can be used here; empty if one can. Starts the interpreter, which takes a moment."""
     program = python or SYSTEM_PYTHON
@@ -233,6 +238,7 @@ def found(python: str = "") -> str:
         result = subprocess.run(
             [program, "-c", "from gnuradio import channels, gr, pdu, zeromq; print(gr.version())"],
             capture_output=True, text=True, timeout=60, check=False, cwd=tempfile.gettempdir(),
+            env=_environment(),
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{program} cannot be used ({error})"
