@@ -57,7 +57,7 @@ def flowgraph(
     """Stream pictures through GNU Radio and report their quality against SNR."""
     snr_db = numbers(snr)
     hold = -(-frames // len(snr_db))
-    graph = Flowgraph("gnuradio_link", policy="drop_oldest" if fps else "block", credit=1)
+    graph = Flowgraph("gnuradio_link", policy="drop_oldest" if fps else "block", credit=2 if fps else 1)
 
     sweep, transmitter = SnrSweep(snr_db=snr_db, hold=hold), PowerNormalizer()
     camera = swept_pictures(source, size, frames, hold, fps)
