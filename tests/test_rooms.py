@@ -17,7 +17,7 @@ TOPS = ("semstream", "blocks", "flowgraphs", "tools")
 
 RUNTIME = "semstream.runtime"
 FLOORS = [  # from the ground up; a room imports what stands on lower floors, never its neighbours nor what is above
-    {"runtime.errors", "runtime.counters", "quantize", "phy", "metrics", "data"},
+    {"runtime.errors", "runtime.counters", "quantize", "phy", "metrics", "data", "drawing", "progress"},
     {"runtime.frames", "codec", "radio"},
     {"runtime.block"},
     {"runtime.graph"},
@@ -32,7 +32,7 @@ FLOORS = [  # from the ground up; a room imports what stands on lower floors, ne
     {"script"},
     {"commands"},
     {"cli", "flowgraphs"},
-    {"tools.bench_parts", "tools.evaluation"},
+    {"tools.bench_parts", "tools.evaluation", "tools.training"},
     {"tools.reproduction"},
     {"tools.bench", "tools.evaluate", "tools.profile", "tools.reproduce", "tools.screenshot", "tools.train"},
 ]
