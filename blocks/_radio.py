@@ -23,6 +23,9 @@ class RadioSettings(Block.Settings):
     mode: Literal["raw", "tagged", "pdu"] = setting("tagged", description="form of the messages")
     advance: int = setting(3, ge=0, le=4096, unit="samples", description="by which GNU Radio is early against tags")
     flush: int = setting(16, ge=0, le=65536, unit="samples", description="zeros that push a burst out of GNU Radio")
+    allow_remote: bool = setting(
+        False, description="bind an endpoint that other hosts reach; GNU Radio's sockets know no keys"
+    )
     longest: int = setting(65_536, ge=16, le=2**20, unit="samples", description="longest burst")
     pilot_spacing: int = setting(16, ge=1, unit="symbols", description="symbols between two pilots")
     pilot_smoothing: int = setting(31, ge=1, description="pilots that a line is fitted through, an odd number")

@@ -93,7 +93,7 @@ class GnuRadioChannel(Block):
             self._radio = RadioChannel(
                 s.mode, Layout(0, s.flush, s.longest) if bare else s.layout, send=s.send, receive=s.receive,
                 python=s.python, options=options + ["--bare"] * bare, snr_db=s.snr_db, timeout=s.timeout,
-                go_on=lambda: self.pause(0.002),
+                go_on=lambda: self.pause(0.002), allow_remote=s.allow_remote,
             )  # fmt: skip
 
     def _csi(self) -> Csi:

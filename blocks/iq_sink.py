@@ -50,7 +50,7 @@ class IqSink(Block):
         self._writer = BurstWriter(s.mode, s.layout)
         self._outgoing: deque[bytes] = deque()
         self._bursts = 0
-        self._sockets = Sockets()
+        self._sockets = Sockets(s.allow_remote)
         try:
             with told_by(self, "endpoint"):
                 self._sockets.open_push(s.endpoint, bind=s.bind)

@@ -63,7 +63,7 @@ class IqSource(Block):
         self._receiver = BurstReceiver(self, self._waveform)
         self._reader = reader(s.mode, s.layout, every=s.burst)
         self._next = 0
-        self._sockets = Sockets()
+        self._sockets = Sockets(s.allow_remote)
         try:
             with told_by(self, "endpoint"):
                 self._sockets.open_pull(s.endpoint, bind=s.bind)

@@ -34,6 +34,8 @@ class RadioChannel:
         Longest wait for a burst, in seconds.
     go_on
         Asked while it waits; False gives up.
+    allow_remote
+        Whether `send` may be an endpoint that other hosts reach.
 
     Raises
     ------
@@ -44,6 +46,7 @@ class RadioChannel:
     def __init__(
         self, mode: Mode, layout: Layout, *, send: str = "", receive: str = "", python: str = "",
         options: Sequence[str] = (), snr_db: float = 0.0, timeout: float = 3.0, go_on: GoOn = lambda: True,
+        allow_remote: bool = False,
     ) -> None:  # fmt: skip
         if bool(send) != bool(receive):
             raise RadioError(f"send {send!r} and receive {receive!r} go together: give both endpoints, or none")
@@ -53,7 +56,7 @@ class RadioChannel:
         self._silent = 0
         self._where = f"takes samples at {send} and gives them at {receive}"
         self._radio: GnuRadio | None = None
-        self._sockets = Sockets()
+        self._sockets = Sockets(allow_remote)
         self._exchange = Exchange(self._sockets, mode, layout)
         try:
             endpoint = self._sockets.open_push(send or "tcp://127.0.0.1:*")

@@ -28,13 +28,20 @@ class Sockets:
 
     GNU Radio's stream sources connect and its sinks bind, so by default PUSH binds and PULL connects.
 
+    Parameters
+    ----------
+    allow_remote
+        Whether an endpoint that other hosts reach may be bound. GNU Radio's sockets know no keys, so that anybody there
+        could take the samples, or give others.
+
     Raises
     ------
     RadioError
-        If an endpoint is taken or is none.
+        If an endpoint is taken or is none, or is to be bound for other hosts and may not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, allow_remote: bool = False) -> None:
+        self._allow_remote = allow_remote
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._poller = zmq.Poller()
         self.push: zmq.Socket[bytes] | None = None
@@ -52,6 +59,12 @@ class Sockets:
         return self.pull.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
 
     def _opened(self, kind: int, endpoint: str, bind: bool, purpose: str) -> zmq.Socket[bytes]:
+        if bind and not self._allow_remote and not is_local(endpoint):
+            raise RadioError(
+                f"endpoint {endpoint!r} to {purpose}: other hosts would reach it, and GNU Radio's sockets know no keys; "
+                "bind tcp://127.0.0.1:PORT (with ssh -L from another host), or set allow_remote=True on a network you "
+                "trust"
+            )
         socket = self._context.socket(kind)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.SNDHWM, _QUEUE)
@@ -95,6 +108,13 @@ class Sockets:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.close()
+
+
+def is_local(endpoint: str) -> bool:
+    """Whether only this host reaches a bound endpoint."""
+    scheme, _, address = endpoint.partition("://")
+    host = address.rpartition(":")[0].partition(";")[0].strip("[]")
+    return scheme != "tcp" or host in ("localhost", "::1") or host.startswith("127.")
 
 
 class Exchange:

@@ -192,6 +192,23 @@ def test_an_endpoint_that_cannot_be_is_named(block: type[Block]) -> None:
         block(endpoint="udp:nowhere").start()
 
 
+@pytest.mark.parametrize("endpoint", ["tcp://0.0.0.0:*", "tcp://*:*", "tcp://192.0.2.1:5555"])
+def test_an_endpoint_that_other_hosts_reach_is_bound_only_if_asked_for(endpoint: str) -> None:
+    for block in (IqSink(endpoint=endpoint), IqSource(endpoint=endpoint, bind=True)):
+        with pytest.raises(BlockError, match=r"'endpoint': .*other hosts would reach it.*allow_remote=True"):
+            block.start()
+    with pytest.raises(BlockError, match="other hosts"):
+        GnuRadioChannel(send=endpoint, receive=free_endpoint()).start()
+    if "192" not in endpoint:
+        asked = IqSink(endpoint=endpoint, allow_remote=True)
+        asked.start()
+        asked.stop()
+    for local in ("tcp://127.0.0.1:*", "tcp://localhost:*", "ipc://@semstream-test"):
+        sink = IqSink(endpoint=local)
+        sink.start()
+        sink.stop()
+
+
 # -- against GNU Radio itself ---------------------------------------------------------------------------------------
 
 
