@@ -61,7 +61,7 @@ class Sockets:
     def _opened(self, kind: int, endpoint: str, bind: bool, purpose: str) -> zmq.Socket[bytes]:
         if bind and not self._allow_remote and not is_local(endpoint):
             raise RadioError(
-                f"endpoint {endpoint!r} to {purpose}: other hosts would reach it, and GNU Radio's sockets know no keys; "
+                f"endpoint {endpoint!r} to {purpose}: other hosts would reach it and GNU Radio's sockets know no keys; "
                 "bind tcp://127.0.0.1:PORT (with ssh -L from another host), or set allow_remote=True on a network you "
                 "trust"
             )
