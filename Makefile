@@ -1,10 +1,11 @@
 # make link   run the link on real pictures      make test   lint, types, tests      make bench   speeds, against peers
+# make test-gnuradio   installs GNU Radio (apt-get) and tests against it; says so and skips where it cannot
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: link test lint bench clean
+.PHONY: link test test-gnuradio lint bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -22,6 +23,11 @@ lint: $(STAMP)
 
 test: $(STAMP) lint
 	$(BIN)/python -m pytest $(ARGS)
+
+test-gnuradio: $(STAMP)
+	@if tools/install_gnuradio; then \
+	    SEMSTREAM_GNURADIO=required $(BIN)/python -m pytest -m gnuradio tests/blocks tests/flowgraphs $(ARGS); \
+	else echo "skipped"; fi
 
 bench: $(STAMP)
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[bench]'

@@ -10,14 +10,19 @@ from blocks.bandwidth import BandwidthSchedule, KeepLast
 from blocks.contribution_classifier import ContributionClassifier
 from blocks.dequantizer import Dequantizer
 from blocks.fading_channel import FadingChannel
+from blocks.gnuradio_channel import GnuRadioChannel
 from blocks.image_sink import ImageSink
 from blocks.image_source import ImageSource
+from blocks.iq_sink import IqSink
+from blocks.iq_source import IqSource
 from blocks.metric_sink import MetricSink
 from blocks.non_uniform_quantizer import NonUniformQuantizer
 from blocks.power_normalizer import PowerNormalizer
 from blocks.probe import PictureProbe, Probe
 from blocks.rate_controller import RateController
 from blocks.recorder import Recorder, Replay
+from blocks.sigmf_sink import SigmfSink
+from blocks.sigmf_source import SigmfSource
 from blocks.snr_estimator import SnrEstimator
 from blocks.snr_sweep import SnrSweep
 from blocks.swin_decoder import SwinDecoder
@@ -31,8 +36,11 @@ __all__ = [
     "ContributionClassifier",
     "Dequantizer",
     "FadingChannel",
+    "GnuRadioChannel",
     "ImageSink",
     "ImageSource",
+    "IqSink",
+    "IqSource",
     "KeepLast",
     "MetricSink",
     "NonUniformQuantizer",
@@ -42,6 +50,8 @@ __all__ = [
     "RateController",
     "Recorder",
     "Replay",
+    "SigmfSink",
+    "SigmfSource",
     "SnrEstimator",
     "SnrSweep",
     "SwinDecoder",

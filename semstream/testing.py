@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, overload
 
 from semstream.runtime.block.block import Block, Out
@@ -109,12 +110,12 @@ def run_block(block: Block, frames: Mapping[str, Iterable[Frame]] | Iterable[Fra
         The output; a dict if the block has several outputs. Published records are in ``harness_of(block).records``.
     """
     harness = Harness(block, seed)
-    if isinstance(frames, Mapping):
-        _run_join(harness, {port: _numbered(items) for port, items in frames.items()})
-    else:
-        for frame in _numbered(frames):
-            harness.give(frame)
-    harness.finish()
+    with _finished(harness):
+        if isinstance(frames, Mapping):
+            _run_join(harness, {port: _numbered(items) for port, items in frames.items()})
+        else:
+            for frame in _numbered(frames):
+                harness.give(frame)
     return harness.outputs if len(block.outputs) > 1 else next(iter(harness.outputs.values()), [])
 
 
@@ -123,21 +124,33 @@ def run_source(block: Block, n: int | None = None, seed: int = 0) -> list[Frame]
     harness = Harness(block, seed)
     numbering = harness._numbering
     taken: list[Frame] = []
-    generator = iter(block.frames())
-    if n != 0:
-        for item in source_items(block, generator):
-            if isinstance(item, SkipFrame):
-                harness.skip(item.reason)
-                continue
-            for port, frame in by_port(block, item):
-                stamp(block, port, frame, numbering)
-                taken.append(frame)
-            if n is not None and len(taken) >= n:
-                break
-    if hasattr(generator, "close"):
-        generator.close()
-    harness.finish()
+    with _finished(harness):
+        generator = iter(block.frames())
+        if n != 0:
+            for item in source_items(block, generator):
+                if isinstance(item, SkipFrame):
+                    harness.skip(item.reason)
+                    continue
+                for port, frame in by_port(block, item):
+                    stamp(block, port, frame, numbering)
+                    taken.append(frame)
+                if n is not None and len(taken) >= n:
+                    break
+        if hasattr(generator, "close"):
+            generator.close()
     return taken
+
+
+@contextmanager
+def _finished(harness: Harness) -> Iterator[None]:
+    """Stop the block at the end, also when it has failed, as a run does; the failure is what counts then."""
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):
+            harness.finish()
+        raise
+    harness.finish()
 
 
 def harness_of(block: Block) -> Harness:

@@ -82,7 +82,16 @@ def names_an_edge(output: str, port: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    "script", ["awgn_link.py", "fading_link.py", "two_processes.py", "custom_block.py", "adaptive_link.py"]
+    "script",
+    [
+        "awgn_link.py",
+        "fading_link.py",
+        "two_processes.py",
+        "custom_block.py",
+        "adaptive_link.py",
+        "gnuradio_link.py",
+        "sigmf_link.py",
+    ],
 )
 def test_every_flowgraph_explains_itself_and_stays_short(script: str) -> None:
     result = run(script, "--help")

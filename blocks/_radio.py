@@ -1,0 +1,123 @@
+"""What the radio's blocks share: settings of the waveform and of the messages, and what comes of a received burst."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from semstream.phy.channel import Reception
+from semstream.phy.equalizer import NOISE_CAP
+from semstream.phy.waveform import PilotComb, Plain, Preamble, Waveform
+from semstream.radio.bursts import Burst, Layout
+from semstream.radio.samples import inspect
+from semstream.runtime import Block, Frame, WireError, setting
+from semstream.runtime.frames import wire
+
+Csi = Literal["known", "pilots", "preamble"]
+
+
+class RadioSettings(Block.Settings):
+    """How a frame's symbols go on the air. Both ends must have the same."""
+
+    mode: Literal["raw", "tagged", "pdu"] = setting("tagged", description="form of the messages")
+    advance: int = setting(3, ge=0, le=4096, unit="samples", description="by which GNU Radio is early against tags")
+    flush: int = setting(16, ge=0, le=65536, unit="samples", description="zeros that push a burst out of GNU Radio")
+    allow_remote: bool = setting(
+        False, description="bind an endpoint that other hosts reach; GNU Radio's sockets know no keys"
+    )
+    longest: int = setting(65_536, ge=16, le=2**20, unit="samples", description="longest burst")
+    pilot_spacing: int = setting(16, ge=1, unit="symbols", description="symbols between two pilots")
+    pilot_smoothing: int = setting(31, ge=1, description="pilots that a line is fitted through, an odd number")
+    preamble: int = setting(128, ge=2, unit="symbols", description="symbols of the preamble")
+    longest_echo: int = setting(8, ge=1, unit="samples", description="impulse response that the preamble resolves")
+
+    @property
+    def layout(self) -> Layout:
+        """How bursts lie in the stream."""
+        return Layout(self.advance, self.flush, self.longest)
+
+
+def waveform(csi: Csi, settings: RadioSettings) -> Waveform:
+    """The waveform by which a receiver knows the channel in this way.
+
+    Raises
+    ------
+    ValueError
+        If the settings of pilots or preamble make none.
+    """
+    if csi == "pilots":
+        return PilotComb(settings.pilot_spacing, settings.pilot_smoothing)
+    return Preamble(settings.preamble, settings.longest_echo) if csi == "preamble" else Plain()
+
+
+def header_of(frame: Frame, count: int) -> bytes:
+    """What the receiver of a frame of `count` symbols must be told beside them, as bytes."""
+    header = {"tags": frame.tags, "t0_ns": frame.t0_ns, "count": count}
+    if "class_map" in frame:
+        header["class_map"] = frame["class_map"].tobytes()
+    return wire.pack(header)
+
+
+def read_header(header: bytes) -> dict[str, Any]:
+    """What `header_of` has packed, checked; empty for no bytes.
+
+    Raises
+    ------
+    ValueError
+        If it is not that.
+    """
+    try:
+        told = wire.unpack(header) if header else {}
+    except WireError as error:
+        raise ValueError(str(error)) from None
+    kinds = {"tags": dict, "t0_ns": int, "count": int, "class_map": bytes}
+    if not isinstance(told, dict) or any(not isinstance(told.get(name, kind()), kind) for name, kind in kinds.items()):
+        raise ValueError("expected tags, t0_ns and count")
+    return told
+
+
+def received_frame(reception: Reception, told: dict[str, Any], tags: dict[str, Any]) -> Frame:
+    """The frame of a reception, with what was told of it and with `tags` above that."""
+    arrays: dict[str, np.ndarray] = reception._asdict()
+    if "class_map" in told:
+        arrays["class_map"] = np.frombuffer(told["class_map"], np.uint8)
+    return Frame(arrays, t0_ns=told.get("t0_ns", 0), tags=told.get("tags", {}) | tags)
+
+
+class BurstReceiver:
+    """Makes receptions of bursts, and keeps count.
+
+    Attributes
+    ----------
+    counts : dict of str to int
+        bursts, lost, missing_samples, not_finite, clipped.
+    """
+
+    def __init__(self, block: Block, waveform: Waveform) -> None:
+        self._block = block
+        self._waveform = waveform
+        self.counts = dict.fromkeys(("bursts", "lost", "missing_samples", "not_finite", "clipped"), 0)
+
+    def receive(self, burst: Burst, count: int, noise_variance: float) -> Reception:
+        """The `count` symbols of a burst; what is missing or no number has a gain of 0."""
+        found = inspect(burst.samples)
+        faults = {
+            "missing_samples": burst.missing,
+            "not_finite": int(np.count_nonzero(~found.good)),
+            "clipped": found.clipped,
+        }
+        self.counts["bursts"] += 1
+        for name, number in faults.items():
+            self.counts[name] += number
+        if any(faults.values()):
+            told = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in faults.items() if number)
+            self._block.log.warning("burst %d of %d samples: %s", burst.number, burst.samples.size, told)
+        return self._waveform.receive(found.samples, found.good & burst.present, count, noise_variance)
+
+    def lose(self, count: int) -> Reception:
+        """Symbols of which nothing is known, for a burst that did not come."""
+        self.counts["bursts"] += 1
+        self.counts["lost"] += 1
+        nothing = np.zeros(count, np.complex64)
+        return Reception(nothing, nothing, np.full(count, NOISE_CAP, np.float32))
