@@ -22,7 +22,7 @@ lint: $(STAMP)
 	$(BIN)/mypy --strict semstream/runtime
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -m 'not gnuradio' $(ARGS)
 
 test-gnuradio: $(STAMP)
 	@if tools/install_gnuradio; then \
