@@ -32,7 +32,7 @@ class QamDemodulator(Block):
 
     Records
     -------
-    One at the end: frames, headers_lost, words, words_failed.
+    One at the end: frames, headers_lost, words, words_failed, payload_bits (of the frames read), channel_uses.
 
     Usage
     -----
@@ -50,15 +50,18 @@ class QamDemodulator(Block):
         rule: Literal["sum-product", "min-sum"] = live("sum-product", description="of the decoder's checks")
 
     def start(self) -> None:
-        self._coder, self._link = open_link(self, self.settings.weights)
+        self._link = open_link(self, self.settings.weights)
         self._last: Received | None = None
-        self._counts = {"frames": 0, "headers_lost": 0, "words": 0, "words_failed": 0}
+        self._counts = dict.fromkeys(
+            ("frames", "headers_lost", "words", "words_failed", "payload_bits", "channel_uses"), 0
+        )
 
     def process(self, frame: Frame) -> Frame:
         s = self.settings
         heard = frame["received"], frame["csi"], frame["noise_variance"]
         (got,) = self._link.receive([heard], s.header_rate, s.iterations, s.rule)
         self._counts["frames"] += 1
+        self._counts["channel_uses"] += frame["received"].size
         if got is not None and got.header.seq != frame.seq % 2**16:
             self.log.warning("frame %d: its header says number %d", frame.seq, got.header.seq)
             got = None
@@ -68,6 +71,7 @@ class QamDemodulator(Block):
         self._last = got
         self._counts["words"] += got.words
         self._counts["words_failed"] += got.failed
+        self._counts["payload_bits"] += got.side.payload_bits
         return self._frame(got, {"concealed": False, "words": got.words, "words_failed": got.failed})
 
     def _frame(self, got: Received, tags: dict[str, object]) -> Frame:

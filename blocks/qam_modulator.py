@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Literal
 
 from blocks._errors import told_by
@@ -54,7 +55,7 @@ class QamModulator(Block):
         power: float = setting(1.0, gt=0, description="mean power P of a symbol; SNR is stated for P = 1")
 
     def start(self) -> None:
-        self._coder, self._link = open_link(self, self.settings.weights)
+        self._link = open_link(self, self.settings.weights)
         self._format()
 
     def on_change(self, changed: set[str]) -> None:
@@ -62,13 +63,12 @@ class QamModulator(Block):
 
     def _format(self) -> None:
         s = self.settings
-        names = QamFormat.__dataclass_fields__
-        self._form = QamFormat(**{name: getattr(s, name) for name in names})
+        self._form = QamFormat(**{field.name: getattr(s, field.name) for field in fields(QamFormat)})
         with told_by(self, "code_rate"):
             self._form.check()
 
     def process(self, frame: Frame) -> Frame:
-        side = side_information(self, self._coder, frame)
+        side = side_information(self, self._link.coder, frame)
         try:
             sent = self._link.transmit(frame["payload"], side, frame.seq, self._form, class_map(frame))
         except (PackingError, SideInformationError) as error:

@@ -81,7 +81,7 @@ class QamLink:
     """
 
     def __init__(self, coder: FeatureCoder, stride: int) -> None:
-        self._coder = coder
+        self.coder = coder
         self._stride = stride
         profile = coder.profile
         ranked = profile.contribution["sensitivity"].astype(np.float64) * profile.variance
@@ -106,7 +106,7 @@ class QamLink:
         if self.feature_shape(side.size) != side.shape:
             raise SideInformationError(f"side information 'shape': {side.shape} is not that of a picture {side.size}")
         bits_coder = self._bit_coder(side.quantizer, form.label)
-        layout = bits_coder.layout(self._coder.element_bits(side, class_map), side.shape[0] * side.shape[1])
+        layout = bits_coder.layout(self.coder.element_bits(side, class_map), side.shape[0] * side.shape[1])
         groups, widths = unpack(payload)
         present = [group for group, width in zip(groups, widths, strict=True) if width]
         if [(g.width, g.places.size) for g in layout.groups] != [
@@ -160,7 +160,7 @@ class QamLink:
                     f"channel_uses: {form.channel_uses} leave {max(symbols, 0)} symbols for the payload of a picture "
                     f"of {size[0]}×{size[1]}, too few for one channel of features; give more, or a lower header rate"
                 )
-            widths = self._coder.profile.allocate(scheme, bits / count, feature_count=count, **allocation)
+            widths = self.coder.profile.allocate(scheme, bits / count, feature_count=count, **allocation)
             side = SideInformation(
                 shape, size, 1.0, scheme, allocation.get("quantizer", "lloyd_max"), tuple(widths.tolist()), False, 0, 0
             )
@@ -222,7 +222,7 @@ class QamLink:
             at += taken
             class_map = np.packbits(whole, bitorder="little")
         bits_coder = self._bit_coder(header.quantizer, header.label)
-        layout = bits_coder.layout(self._coder.element_bits(side, class_map), shape[0] * shape[1])
+        layout = bits_coder.layout(self.coder.element_bits(side, class_map), shape[0] * shape[1])
         layers = self._plan(layout.bits, header.symbols, header)
         count = sum(layer.symbols for layer in layers)
         if symbols.size < at + count:
@@ -273,12 +273,12 @@ class QamLink:
 
     def feature_shape(self, size: tuple[int, int]) -> tuple[int, int, int]:
         """(h, w, C) of the features of a picture (H, W)."""
-        return -(-size[0] // self._stride), -(-size[1] // self._stride), self._coder.profile.channels
+        return -(-size[0] // self._stride), -(-size[1] // self._stride), self.coder.profile.channels
 
     def _bit_coder(self, quantizer: str, label: str) -> BitCoder:
         key = quantizer, label
         if key not in self._coders:
-            self._coders[key] = BitCoder(self._coder.profile, quantizer, label)
+            self._coders[key] = BitCoder(self.coder.profile, quantizer, label)
         return self._coders[key]
 
 

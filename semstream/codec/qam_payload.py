@@ -50,7 +50,8 @@ def modulate(bits: Bytes, layers: Sequence[Layer], order: int) -> Symbols:
         if layer.words:
             words = np.zeros((layer.words, layer.k), np.uint8)
             words.reshape(-1)[: own.size] = own
-            own = ldpc_code(layer.k, layer.n).encode(words).reshape(-1)
+            # 5G never sends a word's first 2Z bits: let these be the least significant, lost alone where it fails.
+            own = ldpc_code(layer.k, layer.n).encode(words[:, ::-1]).reshape(-1)
         padded = np.zeros(layer.symbols * width, np.uint8)
         padded[: own.size] = own
         parts.append(np.float32(np.sqrt(layer.power)) * qam_modulate(padded[_order(padded.size, number)], order))
@@ -92,13 +93,13 @@ def decode_words(frames: Sequence[Opened], iterations: int, rule: Rule) -> None:
                 continue
             padded = np.full(layer.words * layer.k, _PADDING_LLR, np.float32)
             padded[: layer.bits] = prior
-            job = frame, number, llr.reshape(layer.words, layer.n), padded.reshape(layer.words, layer.k)
+            job = frame, number, llr.reshape(layer.words, layer.n), padded.reshape(layer.words, layer.k)[:, ::-1]
             batches.setdefault((layer.k, layer.n), []).append(job)
     for (k, n), jobs in batches.items():
         llrs, priors = np.concatenate([job[2] for job in jobs]), np.concatenate([job[3] for job in jobs])
         decoded = decode(ldpc_code(k, n), llrs, iterations, rule, priors)
         # What the codebook says of a bit, the posterior mean weighs itself.
-        extrinsic = decoded.llr - priors
+        extrinsic = (decoded.llr - priors)[:, ::-1]
         first = 0
         for frame, number, words, _ in jobs:
             own = slice(first, first + len(words))

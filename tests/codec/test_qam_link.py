@@ -200,7 +200,7 @@ def test_more_for_significant_bits_loses_less_below_the_threshold(coder: Feature
     weight = coder.profile.contribution["sensitivity"]
     error = {}
     for protection in ("equal", "code"):
-        form = QamFormat(order=16, code_rate=0.6, protection=protection, spread_db=2.0, layers=3)
+        form = QamFormat(order=16, code_rate=0.6, protection=protection, spread_db=3.0, layers=3)
         sent = link.transmit(frame.payload, frame.side, 0, form)
         got = received(link, over(sent.symbols, 5.0))
         assert got.failed

@@ -28,8 +28,9 @@ from blocks import (  # noqa: E402
     SwinDecoder,
     SwinEncoder,
 )
+from semstream.phy import capacity  # noqa: E402
 from semstream.runtime import Flowgraph  # noqa: E402
-from tools.evaluation import baselines, capacity  # noqa: E402
+from tools.evaluation import baselines  # noqa: E402
 from tools.evaluation.case import Case, CaseError, make_cases  # noqa: E402
 from tools.evaluation.pictures import Batch, open_pictures  # noqa: E402
 from tools.evaluation.run import Evaluation  # noqa: E402

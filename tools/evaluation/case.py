@@ -38,7 +38,7 @@ class Case:
         says whether its headers are counted.
     modulation
         ``pam``, a feature an amplitude; ``qam-…``, as many bits as fit into the same channel uses, in the format of
-        that name (`semstream.codec.qam_format.designed`); ``capacity``, the bits of an ideal code, without error.
+        that name (`semstream.codec.qam_design.designed`); ``capacity``, the bits of an ideal code, without error.
     design_snr_db
         SNR that a ``qam`` format is designed for; None: the case's own.
     """

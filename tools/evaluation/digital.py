@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semstream.codec.coder import Coded, FeatureCoder
-from semstream.codec.qam_format import designed
+from semstream.codec.qam_design import designed
 from semstream.codec.qam_link import QamLink
 from semstream.phy import channel as phy_channel
+from semstream.phy.capacity import bits_per_use
 from semstream.phy.errors import PhyError
 from semstream.phy.random import generator
 from semstream.quantize.dequantize import NOISE_CAP
 from semstream.quantize.errors import AllocationError
-from tools.evaluation.capacity import bits_per_use
 from tools.evaluation.case import Case, CaseError
 from tools.evaluation.pictures import Batch
 
