@@ -22,7 +22,7 @@ from semstream.codec.header import SPREAD_STEP_DB, FrameHeader
 from semstream.codec.qam_format import QamFormat
 from semstream.codec.qam_payload import Opened, decode_words, demap, modulate
 from semstream.codec.side_information import SideInformation, SideInformationError
-from semstream.phy.control import CRC_BITS, block_symbols, control_symbols, read_block, read_control
+from semstream.phy.control import CRC_BITS, block_symbols, control_bits, control_symbols, read_block, read_control
 from semstream.phy.equalizer import mmse
 from semstream.phy.errors import PhyError
 from semstream.phy.ldpc_decoder import Rule
@@ -129,7 +129,7 @@ class QamLink:
         body = modulate(bits_coder.bits(layout, present), layers, form.order)
         amplitude = np.float32(np.float16(np.sqrt(form.power)))
         sent = (amplitude * np.concatenate([control, *sections, body])).astype(np.complex64, copy=False)
-        return Sent(sent, taken, content.size + CRC_BITS + _checked_bits(map_bits))
+        return Sent(sent, taken, control_bits(content.size) + _checked_bits(map_bits))
 
     def budget(self, size: tuple[int, int], form: QamFormat, **allocation: Any) -> float:
         """Bits a feature that fill `form.channel_uses` at `form.code_rate`, header counted, for pictures of one size.

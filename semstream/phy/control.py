@@ -63,6 +63,20 @@ def checked(bits: Bits) -> Bits:
     return content
 
 
+def control_bits(count: int) -> int:
+    """Size of the control block that holds so many bits, its CRC and padding counted.
+
+    Raises
+    ------
+    PhyError
+        If none does.
+    """
+    size = next((s for s in SIZES if s >= count + CRC_BITS), None)
+    if size is None:
+        raise PhyError(f"control block: expected at most {SIZES[-1] - CRC_BITS} bits, got {count}")
+    return size
+
+
 def control_symbols(bits: Bits, rate: float) -> Symbols:
     """Symbols of a control block.
 
@@ -76,9 +90,7 @@ def control_symbols(bits: Bits, rate: float) -> Symbols:
     PhyError
         If the bits are too many, or there is no such rate.
     """
-    size = next((s for s in SIZES if s >= bits.size + CRC_BITS), None)
-    if size is None:
-        raise PhyError(f"control block: expected at most {SIZES[-1] - CRC_BITS} bits, got {bits.size}")
+    size = control_bits(bits.size)
     padded = np.zeros(size - CRC_BITS, np.uint8)
     padded[: bits.size] = bits
     code = ldpc_code(size, _code_bits(size, rate))
