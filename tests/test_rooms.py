@@ -32,7 +32,7 @@ FLOORS = [  # from the ground up; a room imports what stands on lower floors, ne
     {"script"},
     {"commands"},
     {"cli", "flowgraphs"},
-    {"tools.bench_parts", "tools.evaluation"},
+    {"tools.bench_parts", "tools.evaluation", "tools.training"},
     {"tools.reproduction"},
     {"tools.bench", "tools.evaluate", "tools.profile", "tools.reproduce", "tools.screenshot", "tools.train"},
 ]

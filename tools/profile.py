@@ -25,7 +25,8 @@ from tqdm import tqdm
 from semstream.codec import checkpoint
 from semstream.codec.codec import SemanticCodec
 from semstream.codec.profile import MAX_BITS, Profile
-from semstream.data.crops import CropSampler, TrainingDataError
+from semstream.data.crop_bank import crop_bank
+from semstream.data.crops import TrainingDataError
 from semstream.data.training import load_training
 from semstream.quantize import contribution as methods
 from semstream.quantize.fixed_point import FixedPoint
@@ -117,11 +118,11 @@ def main() -> None:
     if options.average_with:
         average(loaded.codec, checkpoint.load(options.average_with).codec)
     photographs, small = load_training(options.data)
-    fine = CropSampler(photographs, small, crop=options.crop, small_share=options.small_share, seed=options.seed)
-    batches = [fine.batch(options.crops)]
+    fine = crop_bank(photographs, small, crop=options.crop, small_share=options.small_share, seed=options.seed)
+    batches = [fine.draw(options.crops).numpy()]
     if photographs:
-        coarse = CropSampler(photographs, crop=4 * options.crop, largest_factor=2, seed=options.seed)
-        batches.append(coarse.batch(max(1, options.crops // 10)))
+        coarse = crop_bank(photographs, crop=4 * options.crop, largest_factor=2, seed=options.seed)
+        batches.append(coarse.draw(max(1, options.crops // 10)).numpy())
     by_method = contributions(loaded.codec, batches[0][: min(1000, options.crops)], options.probes, options.seed)
     samples = feature_samples(loaded.codec, batches, seed=options.seed)
     print(f"fitting codebooks to {len(samples)} samples a channel")

@@ -1,6 +1,6 @@
 """The optimizers of a training: Muon on the hidden matrices, AdamW on everything else.
 
-Muon (K. Jordan et al., 2024; `torch.optim.Muon`) orthogonalises the momentum of a matrix before it steps. Its step is
+Muon (K. Jordan et al., 2024) orthogonalises the momentum of a matrix before it steps. Its step is
 scaled to the root mean square of AdamW's, so that both share one learning rate. On the small codec after 64,000 crops
 in batches of 64 (100 CIFAR-10 test pictures, 1 / 7 / 13 dB): AdamW at 1e-3 23.61 / 28.14 / 32.83 dB, Muon at 1e-3
 24.19 / 28.83 / 33.52 dB, Muon at 2e-3 24.60 / 29.26 / 33.97 dB. It costs 8 % more time.
@@ -8,14 +8,79 @@ in batches of 64 (100 CIFAR-10 test pictures, 1 / 7 / 13 dB): AdamW at 1e-3 23.6
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from semstream.codec.codec import SemanticCodec
 
 OPTIMIZERS = ("muon", "adamw")
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum orthogonalised by a Newton–Schulz iteration, matrices of one shape together.
+
+    `torch.optim.Muon` with ``adjust_lr_fn="match_rms_adamw"``, to rounding, and with its state; that one takes a matrix
+    at a time, 15 small products each, which on a GPU is all waiting. Here a batched product serves every matrix of a
+    shape: the 50 hidden matrices of the paper's network have 7 shapes, turned ones counted as one.
+
+    Parameters
+    ----------
+    groups
+        Parameter groups of matrices.
+    weight_decay
+        Decoupled decay.
+    momentum
+        Decay of the mean of gradients, applied in Nesterov's way.
+    """
+
+    STEPS = 5
+    COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+
+    def __init__(self, groups: list[dict[str, Any]], weight_decay: float = 0.0, momentum: float = 0.95) -> None:
+        super().__init__(groups, {"lr": 1e-3, "weight_decay": weight_decay, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """One step on every matrix that has a gradient."""
+        for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if not parameters:
+                continue
+            for p in parameters:
+                if "momentum_buffer" not in self.state[p]:
+                    self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+            means = [self.state[p]["momentum_buffer"] for p in parameters]
+            gradients = [p.grad for p in parameters]
+            torch._foreach_lerp_(means, gradients, 1 - group["momentum"])
+            updates = torch._foreach_lerp(gradients, means, group["momentum"])
+            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+            by_shape: dict[tuple[int, int], list[int]] = {}
+            for i, p in enumerate(parameters):
+                by_shape.setdefault((min(p.shape), max(p.shape)), []).append(i)
+            for (_, longer), members in by_shape.items():
+                wide = torch.stack([_lying(updates[i]) for i in members])
+                rate = group["lr"] * 0.2 * math.sqrt(longer)
+                for i, update in zip(members, orthogonal(wide, self.STEPS, self.COEFFICIENTS), strict=True):
+                    p = parameters[i]
+                    p.add_(update.T if p.shape[0] > p.shape[1] else update, alpha=-rate)
+
+
+def orthogonal(matrices: Tensor, steps: int, coefficients: tuple[float, float, float]) -> Tensor:
+    """Nearly orthogonal (N, m, n) bf16, m ≤ n: singular values driven towards 1 by Newton–Schulz steps."""
+    a, b, c = coefficients
+    x = matrices.bfloat16()
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp_min(1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x
+
+
+def _lying(matrix: Tensor) -> Tensor:
+    return matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
 
 
 def parameter_groups(codec: SemanticCodec, weight_decay: float, linear_rate: float = 0.1) -> list[dict[str, Any]]:
@@ -72,9 +137,9 @@ class Optimizers:
         others = [g for g in groups if g not in hidden]
         self.all: list[torch.optim.Optimizer] = []
         if hidden:
-            self.all.append(torch.optim.Muon(hidden, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"))
+            self.all.append(Muon(hidden, weight_decay=weight_decay))
         if others:
-            self.all.append(torch.optim.AdamW(others, betas=(0.9, 0.99)))
+            self.all.append(torch.optim.AdamW(others, betas=(0.9, 0.99), fused=True))
 
     def set_learning_rate(self, rate: float) -> None:
         """Set the rate of the groups, each by its own factor."""

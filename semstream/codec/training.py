@@ -5,6 +5,7 @@ Stage 1 trains the codec through drawn channels; stage 2 puts the quantizer in t
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from dataclasses import dataclass
@@ -141,12 +142,66 @@ class TrainingStep(nn.Module):
             self.codec.feature_power.lerp_(features.square().mean(dim=(0, 1, 2)).clamp_min(1e-4), rate)
 
 
-def learning_rate(progress: float, peak: float, warm_up: float = 0.01, floor: float = 0.01) -> float:
-    """Linear warm-up, then a cosine down to `floor` · `peak`; `progress` goes from 0 to 1."""
+SCHEDULES = ("cosine", "wsd")
+
+
+def learning_rate(
+    progress: float,
+    peak: float,
+    warm_up: float = 0.01,
+    floor: float = 0.01,
+    schedule: str = "cosine",
+    decay: float = 0.2,
+) -> float:
+    """Learning rate at `progress`, which goes from 0 to 1, after a linear warm-up.
+
+    ``cosine`` falls over the whole training. ``wsd`` (warm-up, stable, decay) stays at the peak until the last `decay`
+    of the training and then falls as 1 − √x, so that a longer training can go on from where the decay began (A. Hägele
+    et al., "Scaling laws and compute-optimal training beyond fixed training durations", 2024). Both end at
+    `floor` · `peak`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such schedule.
+    """
     if progress < warm_up:
-        return peak * max(progress, 1e-4) / warm_up
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warm_up) / (1 - warm_up))))
-    return peak * (floor + (1 - floor) * cosine)
+        return peak * max(progress, 1e-4 * warm_up) / warm_up
+    progress = min(1.0, progress)
+    if schedule == "cosine":
+        fallen = 0.5 * (1 - math.cos(math.pi * (progress - warm_up) / (1 - warm_up)))
+    elif schedule == "wsd":
+        fallen = math.sqrt(max(0.0, (progress - 1 + decay) / decay))
+    else:
+        raise ValueError(f"schedule {schedule!r}: expected one of {', '.join(SCHEDULES)}")
+    return peak * (1 - (1 - floor) * fallen)
+
+
+class Average:
+    """Exponential moving average of a codec's weights and buffers; what is shipped.
+
+    In the first steps it follows faster, keeping (1 + n) / (10 + n) after n steps, so that it soon forgets where it
+    began. No operation waits for the device.
+
+    Parameters
+    ----------
+    codec
+        Codec in training.
+    decay
+        Share of the average that one step keeps.
+    """
+
+    def __init__(self, codec: SemanticCodec, decay: float) -> None:
+        self.codec = copy.deepcopy(codec).requires_grad_(False)
+        self.decay, self.steps = decay, 0
+
+    def update(self, codec: SemanticCodec) -> None:
+        """Take in the codec's weights after a step."""
+        keep = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        self.steps += 1
+        pairs = zip(self.codec.state_dict().values(), codec.state_dict().values(), strict=True)
+        mine, theirs = zip(*((a, b) for a, b in pairs if a.is_floating_point()), strict=True)
+        torch._foreach_lerp_(list(mine), list(theirs), 1 - keep)
 
 
 class StateError(ValueError):

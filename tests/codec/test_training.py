@@ -13,9 +13,10 @@ from codec_fixtures import TINY, to_tensor
 
 from semstream.codec.air import AirDraw, add_noise, draw_noise_variance
 from semstream.codec.codec import SemanticCodec
-from semstream.codec.optimizer import Optimizers, parameter_groups
+from semstream.codec.optimizer import Muon, Optimizers, parameter_groups
 from semstream.codec.profile import Profile
 from semstream.codec.training import (
+    Average,
     QuantizationDraw,
     StateError,
     TrainingStep,
@@ -107,6 +108,29 @@ def test_muon_takes_the_hidden_matrices_and_the_linear_path_moves_slowly() -> No
     assert optimizers.all[0].param_groups[0]["name"] == "hidden"
 
 
+def test_muon_steps_as_pytorchs_does_and_reads_its_state() -> None:
+    shapes = [(8, 8), (8, 32), (32, 8), (8, 32), (12, 4)]
+    generator = torch.Generator().manual_seed(0)
+    mine = [torch.nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
+    begun = [p.detach().clone() for p in mine]
+    theirs = [torch.nn.Parameter(p.clone()) for p in begun]
+    optimizer = Muon([{"params": mine, "lr": 0.02, "weight_decay": 0.1}])
+    peer = torch.optim.Muon(theirs, lr=0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    for step in range(6):
+        for a, b in zip(mine, theirs, strict=True):
+            a.grad = torch.randn(a.shape, generator=generator)
+            b.grad = a.grad.clone()
+        optimizer.step()
+        peer.step()
+        if step == 3:
+            optimizer.load_state_dict(copy.deepcopy(peer.state_dict()))
+    for a, b, start in zip(mine, theirs, begun, strict=True):
+        assert (a - b).norm() < 0.02 * (b - start).norm()
+    still = torch.nn.Parameter(torch.ones(2, 2))
+    Muon([{"params": [still]}]).step()
+    assert torch.equal(still, torch.ones(2, 2))
+
+
 def test_the_optimizers_state_comes_back_and_another_kind_is_refused(pictures: np.ndarray) -> None:
     student = SemanticCodec(TINY)
     optimizers = Optimizers(student, "muon")
@@ -140,6 +164,40 @@ def test_the_learning_rate_warms_up_and_falls_to_its_floor() -> None:
     assert rates[1] == pytest.approx(1.0, rel=0.01)
     assert rates[1:] == sorted(rates[1:], reverse=True)
     assert rates[-1] == pytest.approx(0.01)
+
+
+def test_wsd_stays_at_the_peak_until_its_decay() -> None:
+    rates = [learning_rate(p, 1.0, schedule="wsd", decay=0.25) for p in np.linspace(0, 1, 101)]
+    assert rates[2:76] == [1.0] * 74
+    assert rates[76:] == sorted(rates[76:], reverse=True)
+    assert rates[-1] == pytest.approx(0.01)
+    assert learning_rate(0.8125, 1.0, schedule="wsd", decay=0.25) == pytest.approx(1 - 0.99 * 0.5)
+    with pytest.raises(ValueError, match="cosine, wsd"):
+        learning_rate(0.5, 1.0, schedule="linear")
+
+
+def test_a_warm_up_of_any_length_rises_from_near_nothing() -> None:
+    for warm_up in (1e-6, 0.1):
+        assert learning_rate(0.0, 1.0, warm_up) == pytest.approx(1e-4)
+        assert learning_rate(warm_up / 2, 1.0, warm_up) == pytest.approx(0.5)
+
+
+def test_the_average_forgets_where_it_began_and_then_keeps_its_decay() -> None:
+    student = SemanticCodec(TINY)
+    average = Average(student, 0.9)
+    with torch.no_grad():
+        student.analysis.embed.bias.fill_(1.0)
+        average.codec.analysis.embed.bias.fill_(0.0)
+    average.update(student)
+    assert average.codec.analysis.embed.bias[0].item() == pytest.approx(0.9)
+    average.steps = 1000
+    average.codec.analysis.embed.bias.fill_(0.0)
+    student.feature_power.fill_(5.0)
+    before = average.codec.feature_power.clone()
+    average.update(student)
+    assert average.codec.analysis.embed.bias[0].item() == pytest.approx(0.1)
+    assert torch.allclose(average.codec.feature_power, before.lerp(student.feature_power, 0.1))
+    assert not any(p.requires_grad for p in average.codec.parameters())
 
 
 def test_per_picture_error_is_a_mean_over_pixels() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ from codec_fixtures import smooth_pictures
 from PIL import Image
 
 from semstream.codec import checkpoint
-from semstream.data.crops import CropSampler, TrainingDataError, at_least, load_photographs, pyramid
+from semstream.codec.training import load_state
+from semstream.data.crops import TrainingDataError, at_least, load_photographs, pyramid
 from semstream.data.training import is_small_dataset, load_training
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -88,6 +90,58 @@ def test_a_codec_is_trained_resumed_profiled_tuned_and_used(data: Path, tmp_path
     assert result.returncode == 0, result.stderr
 
 
+def test_a_training_with_a_falling_rate_is_made_longer_from_before_it_fell(data: Path, tmp_path: Path) -> None:
+    command = ("train.py", "--data", data / "small.npz", "--out", tmp_path, "--batch", 4, "--schedule", "wsd",
+               "--decay", 0.5, "--device", "cpu", "--preset", "small")  # fmt: skip
+    assert run_tool(*command, "--steps", 4).returncode == 0
+    assert load_state(tmp_path / "state.pt", "cpu")[1]["step"] == 4
+    assert load_state(tmp_path / "stable.pt", "cpu")[1]["step"] == 2
+    result = run_tool(*command, "--steps", 6)
+    assert result.returncode == 0, result.stderr
+    assert load_state(tmp_path / "state.pt", "cpu")[1]["step"] == 6
+    assert load_state(tmp_path / "stable.pt", "cpu")[1]["step"] == 3
+
+
+def test_a_state_of_another_training_is_refused_in_words(data: Path, tmp_path: Path) -> None:
+    command = (
+        "train.py",
+        "--data",
+        data / "small.npz",
+        "--out",
+        tmp_path,
+        "--batch",
+        4,
+        "--steps",
+        1,
+        "--device",
+        "cpu",
+    )
+    assert run_tool(*command, "--preset", "small").returncode == 0
+    result = run_tool(*command, "--preset", "medium")
+    assert result.returncode == 1
+    assert "is of another training" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_estimate_says_crops_a_second_and_leaves_no_run_behind(data: Path, tmp_path: Path) -> None:
+    result = run_tool("train.py", "--data", data / "small.npz", "--out", tmp_path / "run", "--batch", 2, "--preset",
+                      "small", "--minutes", 10, "--estimate", "--device", "cpu")  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    found = re.search(r"(\d+) crops/s; ([\d.]+) GFLOP a crop, \d+% of", result.stdout)
+    assert found is not None, result.stdout
+    assert 0.1 < float(found[2]) < 2
+    assert re.search(r"10 minutes: [\d,]+ crops", result.stdout)
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_needs_no_package_of_the_runtime() -> None:
+    code = "import sys, tools.training.loop; print({'zmq', 'pydantic', 'typer', 'av'} & set(sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=100, check=True
+    )
+    assert result.stdout.strip() == "set()"
+
+
 @pytest.mark.parametrize("tool", ["train.py", "profile.py"])
 def test_missing_pictures_are_one_line(tool: str, weights: Path, tmp_path: Path) -> None:
     options = ("--out", tmp_path / "o") if tool == "train.py" else (weights,)
@@ -112,21 +166,6 @@ def test_stage_2_without_a_profile_says_what_to_run(codec: object, data: Path, t
     )
     assert result.returncode == 1
     assert "tools/profile.py" in result.stderr
-
-
-def test_crops_come_from_photographs_and_small_pictures_in_the_share_asked_for(data: Path) -> None:
-    black, white = np.zeros((50, 32, 32, 3), np.uint8), np.full((64, 64, 3), 255, np.uint8)
-    sampler = CropSampler([white], black, small_share=0.25, seed=0)
-    share = (sampler.batch(2000).max(axis=(1, 2, 3)) == 0).mean()
-    assert share == pytest.approx(0.25, abs=0.03)
-
-
-def test_the_same_seed_draws_the_same_crops() -> None:
-    photographs = list(smooth_pictures(2, 80))
-    one, two, other = (CropSampler(photographs, seed=s) for s in (1, 1, 2))
-    batch = one.batch(8)
-    assert np.array_equal(batch, two.batch(8))
-    assert not np.array_equal(batch, other.batch(8))
 
 
 def test_a_pyramid_shrinks_down_to_the_crop_and_no_further() -> None:

@@ -145,13 +145,13 @@ def linear_simulator(like: Simulator, snr_db: float = 10.0) -> Simulator:
 
     from semstream.codec.codec import SemanticCodec
     from semstream.codec.linear import fit_linear_code
-    from semstream.data.crops import CropSampler
+    from semstream.data.crop_bank import crop_bank
     from semstream.data.photographs import photograph_files
     from semstream.data.picture import read_picture
 
     side = 8 * like.codec.config.stride
-    sampler = CropSampler([read_picture(path) for path in photograph_files()], crop=side, seed=0)
-    crops = sampler.batch(max(200, 2000 * 32**2 // side**2)).astype(np.float32) / np.float32(255)
+    bank = crop_bank([read_picture(path) for path in photograph_files()], crop=side, seed=0)
+    crops = bank.draw(max(200, 2000 * 32**2 // side**2)).numpy().astype(np.float32) / np.float32(255)
     s = like.codec.config.stride
     patches = crops.reshape(len(crops), side // s, s, side // s, s, 3).transpose(0, 1, 3, 2, 4, 5)
     code = fit_linear_code(patches.reshape(-1, 3 * s * s), like.codec.config.channels, snr_db)

@@ -1,0 +1,33 @@
+"""Quality while training: PSNR over AWGN, on pictures that are never trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from semstream.codec.codec import SemanticCodec
+
+
+def to_tensor(batch: np.ndarray, device: str) -> Tensor:
+    """(N, H, W, 3) uint8 to (N, 3, H, W) float32 in [0, 1] on the device."""
+    return torch.from_numpy(batch).to(device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
+
+
+def validation_psnr(
+    codec: SemanticCodec, pictures: Tensor, snrs_db: tuple[float, ...] = (1, 4, 7, 10, 13)
+) -> list[float]:
+    """Mean PSNR (dB) over AWGN, unquantized, one value an SNR."""
+    generator = torch.Generator(device=pictures.device).manual_seed(1)
+    result = []
+    with torch.no_grad():
+        for snr_db in snrs_db:
+            features, scale = codec.encode(pictures)
+            variance = torch.full_like(features, 10 ** (-snr_db / 10))
+            noise = torch.randn(features.shape, generator=generator, device=pictures.device)
+            restored = codec.decode(
+                features + variance.sqrt() * noise, variance, scale, (pictures.shape[-2], pictures.shape[-1])
+            )
+            mse = (restored.clamp(0, 1) - pictures).square().mean(dim=(1, 2, 3))
+            result.append(float((-10 * mse.log10()).mean()))
+    return result
