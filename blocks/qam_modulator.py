@@ -36,7 +36,8 @@ class QamModulator(Block):
     -----
     ``QamModulator(order=16, code_rate=0.5)``; ``code_rate=1`` is uncoded. ``channel_uses`` fills a given number of
     symbols instead, whatever the code rate then is. ``protection="code"`` gives significant bits a stronger code within
-    the same channel uses, ``"power"`` more power. LDPC needs the extra ``radio``.
+    the same channel uses, ``"power"`` more power. The header is always LDPC-coded, which takes the extra ``radio``.
+    Where frames are tagged with an SNR, quantize with ``follow_snr=False``: decoded bits have no noise.
     """
 
     codes = In(Codes)

@@ -204,6 +204,10 @@ class QamLink:
 
     def _open(self, received: Symbols, csi: Symbols, noise: Float32, header_rate: float) -> Opened:
         """Read the header, and demap the payload."""
+        heard = np.isfinite(received) & np.isfinite(csi) & np.isfinite(noise)
+        if not heard.all():  # such a symbol tells nothing, which is what a gain of 0 says
+            received, csi = np.where(heard, received, 0), np.where(heard, csi, 0)
+            noise = np.where(heard, noise, np.float32(1))
         equalized = mmse(received, csi, noise)
         gain = _amplitude(received, csi, noise)
         symbols, variance = equalized.unbiased / gain, equalized.noise_variance / gain**2

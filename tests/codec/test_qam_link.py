@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from radio import needs_radio
 from semstream.codec.coder import Coded, FeatureCoder
 from semstream.codec.header import MAX_WIDTH, FrameHeader
 from semstream.codec.profile import Profile
+from semstream.codec.qam_design import designed
 from semstream.codec.qam_format import QamFormat
 from semstream.codec.qam_link import QamLink, Received
 from semstream.codec.side_information import SideInformationError
@@ -248,3 +250,31 @@ def test_symbols_cut_short_or_none_at_all_are_a_lost_header(coder: FeatureCoder,
     sent = link.transmit(frame.payload, frame.side, 0, QamFormat()).symbols
     for count in (0, 5, 100, sent.size - 1):
         assert link.receive([over(sent[:count], 20.0)]) == [None]
+
+
+@needs_radio
+def test_symbols_that_are_no_numbers_are_symbols_of_which_nothing_is_known(coder: FeatureCoder, link: QamLink) -> None:
+    frame = coded(coder)
+    clean = over(link.transmit(frame.payload, frame.side, 0, QamFormat(code_rate=0.4)).symbols, 15.0)
+    holes = clean.received.copy()
+    holes[5::40] = np.nan
+    holes[7::40] = np.inf
+    got = received(link, Reception(holes, clean.csi, clean.noise_variance))
+    assert got.failed == 0
+    assert np.array_equal(got.features, received(link, clean).features)
+    assert link.receive([Reception(holes * np.nan, clean.csi, clean.noise_variance)]) == [None]
+
+
+def test_formats_are_designed_for_an_snr() -> None:
+    assert [designed("uncoded", snr, 900).order for snr in (0, 7, 13, 20, 30)] == [4, 4, 16, 64, 256]
+    for kind in ("ldpc", "unequal"):
+        formats = [designed(kind, snr, 900) for snr in (-3, 1, 4, 7, 10, 13, 20, math.inf)]
+        carried = [form.code_rate * np.log2(form.order) for form in formats]
+        assert carried == sorted(carried)
+        assert all(form.channel_uses == 900 and 0.2 <= form.code_rate <= 0.9 for form in formats)
+    assert designed("unequal", 7, 900, spread_db=2).layers == 3
+    assert designed("ldpc", 7, 900).protection == "equal"
+    assert designed("power", 7, 900).code_rate == 1
+    assert designed("ldpc", 7, 900, label="natural").label == "natural"
+    with pytest.raises(PhyError, match="uncoded, power, unequal, ldpc"):
+        designed("turbo", 7, 900)
