@@ -54,7 +54,9 @@ def modulate(bits: Bytes, layers: Sequence[Layer], order: int) -> Symbols:
             own = ldpc_code(layer.k, layer.n).encode(words[:, ::-1]).reshape(-1)
         padded = np.zeros(layer.symbols * width, np.uint8)
         padded[: own.size] = own
-        parts.append(np.float32(np.sqrt(layer.power)) * qam_modulate(padded[_order(padded.size, number)], order))
+        parts.append(
+            np.float32(np.sqrt(layer.power)) * qam_modulate(padded[_places(layer, padded.size, number)], order)
+        )
     body = np.concatenate(parts) if parts else np.zeros(0, np.complex64)
     return body[interleaver(body.size, "symbols")]
 
@@ -71,13 +73,22 @@ def demap(symbols: Symbols, variance: Float32, layers: Sequence[Layer], order: i
         amplitude = np.float32(np.sqrt(layer.power))
         heard = qam_llr(body[part] / amplitude, noise[part] / np.float32(layer.power), order)
         llr = np.empty_like(heard)
-        llr[_order(heard.size, number)] = heard
+        llr[_places(layer, heard.size, number)] = heard
         found.append(llr[: layer.code_bits])
     return found
 
 
-def _order(count: int, layer: int) -> NDArray[np.int64]:
-    return interleaver(count, f"bits {layer}")
+def _places(layer: Layer, count: int, number: int) -> NDArray[np.int64]:
+    """Which of a layer's bits stands where in its symbols.
+
+    A word's bits fill the first bit of all its symbols, then the second, and so on (3GPP TS 38.212, Section 5.4.2.2):
+    information goes where a symbol is surest, which at 16-QAM is worth 0.15 dB over a random order. Uncoded bits go in
+    a random order, so that all are alike.
+    """
+    if not layer.words:
+        return interleaver(count, f"bits {number}")
+    width = count // layer.symbols
+    return np.arange(count).reshape(layer.words, width, layer.n // width).transpose(0, 2, 1).reshape(-1)
 
 
 def decode_words(frames: Sequence[Opened], iterations: int, rule: Rule) -> None:

@@ -121,10 +121,10 @@ def _layer(bits: int, symbols: int, width: int, coded: bool, power: float) -> La
     words = -(-bits // most)
     k = max(LEAST_BITS, -(-bits // words))
     least = LEAST_RATE[1] if k > MOST_BITS[2] else LEAST_RATE[2]
-    n = min(code_bits // words, int(k / least))
+    n = min(code_bits // words, int(k / least)) // width * width  # a word fills whole symbols
     if k > MOST_RATE * n:
         return Layer(bits, -(-bits // width), power=power)
-    return Layer(bits, -(-words * n // width), words, k, n, power)
+    return Layer(bits, words * n // width, words, k, n, power)
 
 
 def _shared(sizes: list[int], offsets: NDArray[np.float64], symbols: int, order: int) -> list[int]:

@@ -159,7 +159,8 @@ def bler(code: LdpcCode, order: int, snr_db: float, most: int, errors: int = 60)
     """Share of words that are not decoded, over AWGN: of `most`, or until so many `errors`."""
     random = np.random.default_rng(round(100 * snr_db) + 10_000)
     variance = 10 ** (-snr_db / 10)
-    place = random.permutation(code.n)
+    width = order.bit_length() - 1
+    place = np.arange(code.n).reshape(width, -1).T.reshape(-1)  # TS 38.212, Section 5.4.2.2, as the link does
     lost = count = 0
     while lost < errors and count < most:
         bits = random.integers(0, 2, (100, code.k), dtype=np.uint8)
