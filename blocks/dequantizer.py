@@ -10,7 +10,7 @@ from blocks.ports import Features, ReceivedSymbols
 from semstream.codec.checkpoint import load_profile
 from semstream.codec.coder import FeatureCoder
 from semstream.codec.side_information import SideInformationError
-from semstream.phy import mmse, pam_demodulate, pam_noise_variance
+from semstream.phy.amplitudes import from_symbols
 from semstream.runtime import Block, Frame, In, Out, SkipFrame, live, setting
 
 
@@ -59,9 +59,7 @@ class Dequantizer(Block):
                 raise SideInformationError(
                     f"{frame['received'].size} symbols, the side information says {(count + 1) // 2}"
                 )
-            equalized = mmse(frame["received"], frame["csi"], frame["noise_variance"])
-            values = pam_demodulate(equalized.unbiased, count) / gain
-            variance = pam_noise_variance(equalized.noise_variance, count, gain)
+            values, variance = from_symbols(frame["received"], frame["csi"], frame["noise_variance"], count, gain)
             features, noise = self._coder.observe(values, variance, side, class_map(frame), self.settings.mode)
         except SideInformationError as error:
             self.log.warning("frame %d: %s; left out", frame.seq, error)

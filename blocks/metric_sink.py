@@ -25,9 +25,9 @@ class MetricSink(Block):
 
     Usage
     -----
-    ``MetricSink(branch="non-uniform")``. LPIPS needs the ImageNet weights of its backbone; where they are not on this
-    machine its column is empty, and `semstream.metrics.perceptual.Lpips.reason`, logged as information, says how to get
-    them. ``snapshots`` keeps the first picture of each SNR.
+    ``MetricSink(branch="non-uniform")``. LPIPS needs the ImageNet weights of its backbone (``semstream weights
+    lpips``); where there are none on this machine its column is empty, and the log says how to get them. ``snapshots``
+    keeps the first picture of each SNR.
     """
 
     reference = In(Image)
@@ -36,7 +36,9 @@ class MetricSink(Block):
     class Settings(Block.Settings):
         branch: str = setting("", description="label of the records; empty: the block's name")
         ms_ssim: bool = setting(True, description="measure MS-SSIM")
-        lpips: Literal["vgg", "alex", "squeeze", "off"] = setting("vgg", description="backbone of LPIPS")
+        lpips: Literal["auto", "vgg", "alex", "squeeze", "off"] = setting(
+            "auto", description="backbone of LPIPS; auto: the first of these that is on this machine"
+        )
         lpips_weights: str = setting("", description="file with the backbone's weights; empty: PyTorch's cache")
         snapshots: str = setting("", description="folder for the first picture of each SNR; empty: none")
         threads: int = setting(1, ge=1, le=256, description="CPU threads of PyTorch, shared by the blocks of a process")
@@ -51,10 +53,8 @@ class MetricSink(Block):
             from semstream.metrics.perceptual import Lpips
 
             lpips = Lpips(self.settings.lpips, weights_file=self.settings.lpips_weights or None)
-            if lpips.available:
-                self._lpips = lpips
-            else:
-                self.log.info("%s", lpips.reason)
+            self._lpips = lpips if lpips.available else None
+            self.log.info("%s", lpips.said)
         if self.settings.ms_ssim or self._lpips:
             import torch
 

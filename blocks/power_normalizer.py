@@ -8,7 +8,7 @@ from blocks.ports import Codes, Symbols
 from semstream.codec.checkpoint import load_profile
 from semstream.codec.coder import FeatureCoder
 from semstream.codec.side_information import SCALE_BITS, SideInformationError
-from semstream.phy import normalize, pam_modulate
+from semstream.phy.amplitudes import to_symbols
 from semstream.quantize.packing import PackingError
 from semstream.runtime import Block, Frame, In, Out, SkipFrame, setting
 
@@ -44,8 +44,7 @@ class PowerNormalizer(Block):
         except (PackingError, SideInformationError) as error:
             self.log.warning("frame %d: %s; left out", frame.seq, error)
             raise SkipFrame("payload") from None
-        scaled, gain = normalize(values, self.settings.power)
-        symbols = pam_modulate(scaled)
+        symbols, gain = to_symbols(values, self.settings.power)
         # Unquantized features have unit power already, up to rounding: the gain tells the receiver nothing.
         side_bits = side.side_bits + (0 if side.scheme == "none" else SCALE_BITS)
         return Frame(

@@ -75,7 +75,7 @@ class Probe(_Paced):
 
 
 class PictureProbe(_Paced):
-    """Show the newest sent and received picture.
+    """Show the newest sent and received picture. Probes of several branches show the same frames.
 
     Input
     -----
@@ -90,10 +90,28 @@ class PictureProbe(_Paced):
     reconstruction = In(Image)
 
     class Settings(_Paced.Settings):
+        rate: float = live(4.0, gt=0, le=60, unit="1/s", description="most that is shown a second")
         side: int = live(256, ge=16, le=1024, unit="pixels", description="most that a shown picture measures")
 
+    def start(self) -> None:
+        super().start()
+        self._every = 1
+
+    def due_frame(self, seq: int) -> bool:
+        """Whether it is the turn of this frame: every 2ⁿ-th is shown, so that probes side by side agree."""
+        if seq % self._every:
+            return False
+        past = (time.monotonic() - self._shown_at) * self.settings.rate
+        if past < 1:
+            self._every *= 2
+            return False
+        if past > 4 and self._every > 1:
+            self._every //= 2
+        self._shown_at = time.monotonic()
+        return True
+
     def process(self, reference: Frame, reconstruction: Frame) -> None:
-        if not self.due() or reference["image"].shape != reconstruction["image"].shape:
+        if reference["image"].shape != reconstruction["image"].shape or not self.due_frame(reference.seq):
             return
         side = self.settings.side
         value = {"seq": reference.seq, "snr_db": reconstruction.tags.get("snr_db")}

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
-from blocks._errors import told_by
+from blocks._network import NetworkBlock
 from blocks.ports import Features, Image
-from semstream.runtime import Block, Frame, In, Out, SkipFrame, setting
+from semstream.runtime import Frame, In, Out, SkipFrame, setting
 
 
-class SwinDecoder(Block):
+class SwinDecoder(NetworkBlock):
     """Decode each frame's features to a picture (the paper, Equation 6).
 
     Input
@@ -27,26 +25,8 @@ class SwinDecoder(Block):
     features = In(Features)
     image = Out(Image)
 
-    class Settings(Block.Settings):
+    class Settings(NetworkBlock.Settings):
         weights: str = setting("", description="the weights that the encoder uses")
-        device: str = setting("cpu", description="PyTorch device")
-        precision: Literal["auto", "fp32", "bf16"] = setting(
-            "auto", description="of the network; auto: bf16 where the machine multiplies it fast (costs 0.003 dB)"
-        )
-        threads: int = setting(1, ge=1, le=256, description="CPU threads of PyTorch, shared by the blocks of a process")
-
-    def preload(self) -> tuple[str, ...]:
-        return ("semstream.codec.checkpoint", "semstream.codec.codec")
-
-    def start(self) -> None:
-        import torch
-
-        from semstream.codec import checkpoint
-
-        torch.set_num_threads(self.settings.threads)
-        with told_by(self, "weights"):
-            self._codec = checkpoint.load(self.settings.weights, self.settings.device).codec
-        self._codec.precision = self.settings.precision
 
     def process(self, frame: Frame) -> Frame:
         import torch

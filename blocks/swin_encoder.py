@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
-from blocks._errors import told_by
+from blocks._network import NetworkBlock
 from blocks.ports import Features, Image
-from semstream.runtime import Block, Frame, In, Out, setting
+from semstream.runtime import Frame, In, Out
 
 
-class SwinEncoder(Block):
+class SwinEncoder(NetworkBlock):
     """Encode each picture by the Swin codec (the paper, Equation 1).
 
     Input
@@ -30,27 +28,6 @@ class SwinEncoder(Block):
 
     image = In(Image)
     features = Out(Features)
-
-    class Settings(Block.Settings):
-        weights: str = setting("", description="name of shipped weights or path of a file; empty: the default weights")
-        device: str = setting("cpu", description="PyTorch device")
-        precision: Literal["auto", "fp32", "bf16"] = setting(
-            "auto", description="of the network; auto: bf16 where the machine multiplies it fast (costs 0.003 dB)"
-        )
-        threads: int = setting(1, ge=1, le=256, description="CPU threads of PyTorch, shared by the blocks of a process")
-
-    def preload(self) -> tuple[str, ...]:
-        return ("semstream.codec.checkpoint", "semstream.codec.codec")
-
-    def start(self) -> None:
-        import torch
-
-        from semstream.codec import checkpoint
-
-        torch.set_num_threads(self.settings.threads)
-        with told_by(self, "weights"):
-            self._codec = checkpoint.load(self.settings.weights, self.settings.device).codec
-        self._codec.precision = self.settings.precision
 
     def process(self, frame: Frame) -> Frame:
         import torch

@@ -20,7 +20,8 @@ from semstream.commands import WRONG
 GROUPS = {
     "semstream.commands.running": ("run",),
     "semstream.commands.flowgraphs": ("validate", "graph", "schema"),
-    "semstream.commands.library": ("blocks", "new-block", "weights"),
+    "semstream.commands.library": ("blocks", "new-block"),
+    "semstream.commands.weights": ("weights",),
     "semstream.commands.watch": ("top", "monitor"),
     "semstream.commands.recording": ("record", "replay"),
 }

@@ -39,10 +39,29 @@ def test_wiring_a_flowgraph_takes_no_more_than_fifteen_lines() -> None:
 
 
 def test_every_script_and_picture_that_the_readme_names_exists() -> None:
-    named = set(re.findall(r"(?:flowgraphs|tools)/\w+\.py|\.github/[\w.]+|semstream/\w+/|blocks/", TEXT))
+    named = set(re.findall(r"(?:flowgraphs|tools)/\w+\.py|semstream/\w+(?:/|\.py)|blocks/", TEXT))
+    named |= set(re.findall(r"\]\(([^):]+)\)", TEXT))
     assert named
     for name in sorted(named):
         assert (ROOT / name).exists(), name
+
+
+def test_the_numbers_of_the_readme_stand_in_the_page_of_results_or_a_card() -> None:
+    part = re.sub(r"^    .*$|`[^`]*`", "", TEXT.partition("\n## Results")[2].partition("\n## ")[0], flags=re.MULTILINE)
+    named = set(re.findall(r"\d+[.,]\d+", part))
+    assert len(named) > 10
+    pages = [ROOT / "RESULTS.md", *(ROOT / "semstream" / "weights").glob("*.md")]
+    known = set(re.findall(r"\d+[.,]\d+", " ".join(page.read_text(encoding="utf-8") for page in pages)))
+    assert not named - known, "numbers that only the README has: they will be forgotten when they change"
+
+
+def test_the_drawing_in_the_readme_is_that_of_the_flowgraph_that_it_names() -> None:
+    from semstream.commands.opening import open_flowgraph
+
+    drawn = (ROOT / ".github" / "awgn_link.svg").read_text(encoding="utf-8")
+    graph = open_flowgraph(ROOT / "flowgraphs" / "awgn_link.py")
+    assert {name for name in graph.blocks if f">{name}</text>" not in drawn} == set()
+    assert drawn.count("<polyline") == len(graph.edges)
 
 
 def test_every_block_is_importable_from_blocks_and_documents_its_ports() -> None:

@@ -17,7 +17,7 @@ TOPS = ("semstream", "blocks", "flowgraphs", "tools")
 
 RUNTIME = "semstream.runtime"
 FLOORS = [  # from the ground up; a room imports what stands on lower floors, never its neighbours nor what is above
-    {"runtime.errors", "runtime.counters", "quantize", "phy", "metrics", "data"},
+    {"runtime.errors", "runtime.counters", "quantize", "phy", "metrics", "data", "drawing", "progress"},
     {"runtime.frames", "codec"},
     {"runtime.block"},
     {"runtime.graph"},

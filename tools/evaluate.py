@@ -63,7 +63,7 @@ def arguments() -> argparse.Namespace:
     add("--design-snr", type=float, help="SNR that qam formats are made for; default: each SNR its own")
     add("--baselines", nargs="+", choices=cases_of.BASELINES, default=[], help="on the same channel uses")
     add("--weights", nargs="+", default=[""], help="names of shipped weights or files; several are compared")
-    add("--lpips", choices=("vgg", "alex", "squeeze", "off"), default="vgg", help="backbone of LPIPS")
+    add("--lpips", choices=("auto", "vgg", "alex", "squeeze", "off"), default="auto", help="backbone of LPIPS")
     add("--lpips-weights", default="", help="file with the backbone's weights; empty: PyTorch's cache")
     add("--size", type=int, default=0, help="fit every picture to this side; 0: as they are")
     add("--limit", type=int, default=0, help="at most so many pictures; 0: all")
@@ -128,9 +128,8 @@ def main() -> int:
         from semstream.metrics.perceptual import Lpips
 
         lpips = Lpips(options.lpips, weights_file=options.lpips_weights or None)
-        if not lpips.available:
-            print(lpips.reason, file=sys.stderr)
-            lpips = None
+        print(lpips.said, file=sys.stderr)
+        lpips = lpips if lpips.available else None
     rows, bound, interrupted = [], [], False
     try:
         for weights in options.weights:

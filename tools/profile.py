@@ -20,7 +20,6 @@ import json
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from semstream.codec import checkpoint
 from semstream.codec.codec import SemanticCodec
@@ -28,6 +27,7 @@ from semstream.codec.profile import MAX_BITS, Profile
 from semstream.data.crop_bank import crop_bank
 from semstream.data.crops import TrainingDataError
 from semstream.data.training import load_training
+from semstream.progress import Progress
 from semstream.quantize import contribution as methods
 from semstream.quantize.fixed_point import FixedPoint
 from semstream.quantize.lloyd_max import fit_codebooks
@@ -60,23 +60,26 @@ def contributions(codec: SemanticCodec, crops: np.ndarray, probes: int, seed: in
     totals: dict[str, torch.Tensor] = {}
     generator = torch.Generator().manual_seed(seed)
     size = crops.shape[1:3]
-    for start in tqdm(range(0, len(crops), 50), desc="contributions", unit="batch"):
-        pictures = torch.from_numpy(crops[start : start + 50]).permute(0, 3, 1, 2).float() / 255
-        with torch.no_grad():
-            features, scale = codec.encode(pictures)
+    starts = range(0, len(crops), 50)
+    with Progress("batches", len(starts)) as progress:
+        for start in starts:
+            pictures = torch.from_numpy(crops[start : start + 50]).permute(0, 3, 1, 2).float() / 255
+            with torch.no_grad():
+                features, scale = codec.encode(pictures)
 
-        def decode(s: torch.Tensor, scale: torch.Tensor = scale) -> torch.Tensor:
-            return codec.decode(s, torch.zeros(()), scale, size)
+            def decode(s: torch.Tensor, scale: torch.Tensor = scale) -> torch.Tensor:
+                return codec.decode(s, torch.zeros(()), scale, size)
 
-        measured = {
-            "gradient": methods.gradient(decode, features, pictures),
-            "sensitivity": methods.sensitivity(decode, features, probes=probes, generator=generator),
-            "magnitude": methods.magnitude(features),
-            "std": methods.std(features),
-        }
-        for name, r in measured.items():
-            by_picture = torch.stack([methods.per_channel(methods.normalise(one[None])) for one in r.double()])
-            totals[name] = totals.get(name, 0) + by_picture.sum(0)
+            measured = {
+                "gradient": methods.gradient(decode, features, pictures),
+                "sensitivity": methods.sensitivity(decode, features, probes=probes, generator=generator),
+                "magnitude": methods.magnitude(features),
+                "std": methods.std(features),
+            }
+            for name, r in measured.items():
+                by_picture = torch.stack([methods.per_channel(methods.normalise(one[None])) for one in r.double()])
+                totals[name] = totals.get(name, 0) + by_picture.sum(0)
+            progress.advance()
     return {name: (total / total.sum()).numpy().astype(np.float32) for name, total in totals.items()}
 
 

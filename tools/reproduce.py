@@ -43,7 +43,7 @@ def arguments() -> argparse.Namespace:
     add("--limit", type=int, default=0, help="at most so many pictures; 0: all")
     add("--size", type=int, default=0, help="fit every picture to this side; 0: as they are (64 without --dataset)")
     add("--weights", default="", help="name of shipped weights or a file")
-    add("--lpips", choices=("vgg", "alex", "squeeze", "off"), default="vgg", help="backbone of LPIPS")
+    add("--lpips", choices=("auto", "vgg", "alex", "squeeze", "off"), default="auto", help="backbone of LPIPS")
     add("--lpips-weights", default="", help="file with the backbone's weights; empty: PyTorch's cache")
     add("--seed", type=int, default=0, help="seed of the noise")
     add("--device", default="cpu", help="PyTorch device")
@@ -59,9 +59,9 @@ def lpips_of(options: argparse.Namespace) -> object | None:
     from semstream.metrics.perceptual import Lpips
 
     lpips = Lpips(options.lpips, weights_file=options.lpips_weights or None)
+    print(lpips.said, file=sys.stderr)
     if lpips.available:
         return lpips
-    print(lpips.reason, file=sys.stderr)
     return None
 
 

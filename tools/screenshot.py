@@ -78,7 +78,7 @@ def main() -> int:
         ready = threading.Event()
         assert link.stdout is not None
         for line in link.stdout:
-            found = re.search(r"http://[\d.:]+/", line)
+            found = re.search(r"http://\S+", line)
             if found:
                 address = found.group()
                 break
@@ -90,7 +90,7 @@ def main() -> int:
         snapshots = Path(folder) / "snapshots"
         while link.poll() is None and len(list(snapshots.glob("*_13_*"))) < 2 * BRANCHES:
             time.sleep(0.2)
-        time.sleep(4)
+        time.sleep(20)  # the sweep comes to all its SNRs a few times
         ready.set()
         done.join()
         link.terminate()

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from semstream.runtime import Flowgraph
 
 app = typer.Typer(rich_markup_mode=None)
-Form = StrEnum("Form", ["mermaid", "dot", "png", "yaml"])
+Form = StrEnum("Form", ["mermaid", "dot", "png", "svg", "pdf", "yaml"])
 SUFFIXES = {".mmd": Form.mermaid, ".md": Form.mermaid, ".dot": Form.dot, ".gv": Form.dot, ".png": Form.png}
-SUFFIXES |= {".yaml": Form.yaml, ".yml": Form.yaml}
+SUFFIXES |= {".svg": Form.svg, ".pdf": Form.pdf, ".yaml": Form.yaml, ".yml": Form.yaml}
 File = Annotated[Path, typer.Argument(help="FILE.yaml, or FILE.py that defines flowgraph()", metavar="FILE")]
 
 
@@ -50,11 +50,11 @@ def graph(
     form: Annotated[Form | None, typer.Option("--format", help="without it: as --out ends, else mermaid")] = None,
     out: Annotated[Path | None, typer.Option(help="file to write to; without it: standard output")] = None,
 ) -> None:
-    """Draw a flowgraph: as Mermaid, as DOT, as a picture (PNG); or write it as YAML."""
+    """Draw a flowgraph: as a picture (PNG, SVG, PDF), as Mermaid, as DOT; or write it as YAML."""
     form = form or SUFFIXES.get(out.suffix.lower() if out else "", Form.mermaid)
     flowgraph = _opened(file)
-    if form is Form.png and out is None and sys.stdout.isatty():
-        fail("a PNG is no text; give --out FILE.png")
+    if form in (Form.png, Form.pdf) and out is None and sys.stdout.isatty():
+        fail(f"a {form.upper()} is no text; give --out FILE.{form}")
     try:
         if out is not None:
             out.parent.mkdir(parents=True, exist_ok=True)
@@ -91,10 +91,10 @@ def _drawn(flowgraph: Flowgraph, form: Form, file: Path) -> bytes:
     from semstream.runtime import SemstreamError
     from semstream.runtime.graph.drawing import dot, mermaid
 
-    if form is Form.png:
-        from semstream.commands.picture import png
+    if form in (Form.png, Form.pdf, Form.svg):
+        from semstream.commands.picture import picture
 
-        return png(flowgraph)
+        return picture(flowgraph, form.value)
     if form is Form.yaml:
         from semstream.runtime.files.file import to_plain
         from semstream.runtime.files.yaml_text import dump

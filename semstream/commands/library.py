@@ -1,8 +1,7 @@
-"""``semstream blocks``, ``new-block`` and ``weights``: what there is to wire."""
+"""``semstream blocks`` and ``new-block``: what there is to wire."""
 
 from __future__ import annotations
 
-import json
 import keyword
 import re
 from pathlib import Path
@@ -36,25 +35,6 @@ def block_names() -> list[str]:
 def complete_block(incomplete: str) -> list[str]:
     """For shell completion: blocks that begin so."""
     return [name for name in block_names() if name.startswith(incomplete)]
-
-
-@app.command()
-def weights() -> None:
-    """List the weights that are shipped."""
-    from semstream.codec.checkpoint import WeightsError, load_profile, weights_path
-
-    try:
-        folder = weights_path().parent
-        for path in sorted(folder.glob("*.safetensors")):
-            profile, metadata = load_profile(path.stem)
-            config = json.loads(metadata["config"])
-            typer.echo(
-                f"{path.stem}: {path.stat().st_size / 1e6:.1f} MB, {profile.channels} channels, "
-                f"widths {config['widths']}, window {config['window']}, {metadata.get('step', '?')} steps, "
-                f"AM/GM {profile.am_gm_db:.1f} dB"
-            )
-    except WeightsError as error:
-        fail(error)
 
 
 @app.command()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import tempfile
-import urllib.request
+import socket
 import warnings
 import zipfile
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.error import URLError
 
 from numpy.typing import NDArray
 
@@ -18,6 +19,10 @@ from semstream.metrics.quality import check_pair
 
 VARIABLE = "SEMSTREAM_LPIPS_WEIGHTS"
 """Environment variable: a file of backbone weights, or a folder of such files under torchvision's names."""
+
+
+AUTO = "auto"
+"""The first backbone whose weights are there."""
 
 
 class Backbone(NamedTuple):
@@ -38,8 +43,8 @@ BACKBONES = {
 }
 
 
-class _UnavailableError(Exception):
-    """The message is the reason."""
+class LpipsError(Exception):
+    """LPIPS cannot be measured, or its weights cannot be fetched; the message is the reason, in one line."""
 
 
 class Lpips:
@@ -47,26 +52,26 @@ class Lpips:
 
     The linear layers come with the lpips package, the backbone's ImageNet weights do not. They are looked for in
     ``weights_file``, then where the environment variable SEMSTREAM_LPIPS_WEIGHTS points, then in torch hub's cache
-    (``$TORCH_HOME/hub/checkpoints``). Every parameter is loaded from those files: the network is built without memory,
-    so a random parameter cannot exist. Without them `available` is False, `reason` says why and what to do in one line,
-    and calls give NaN.
+    (``$TORCH_HOME/hub/checkpoints``), where `fetch` puts them; nothing is fetched here. Every parameter is loaded from
+    those files: the network is built without memory, so a random parameter cannot exist. Without them `available` is
+    False, `reason` says why and what to do in one line, and calls give NaN.
 
     Parameters
     ----------
-    net : {"vgg", "alex", "squeeze"}
-        Backbone.
+    net : {"auto", "vgg", "alex", "squeeze"}
+        Backbone; "auto" is the first of these whose weights are there.
     weights_file : path, optional
         State dict of torchvision's network of that name.
-    allow_download : bool
-        Fetch the weights into torch hub's cache when they are nowhere on this machine.
-    timeout : float
-        Seconds without an answer after which a download is given up.
 
     Attributes
     ----------
+    net : str
+        The backbone in use; "auto" where there is none.
     available : bool
     reason : str
-        Empty where it is available.
+        Why it is not available; empty where it is.
+    said : str
+        One line for tables: which backbone measures, or `reason`.
     name : str
         For tables, such as "LPIPS (VGG-16)".
     minimum_side : int
@@ -75,30 +80,24 @@ class Lpips:
     Raises
     ------
     ValueError
-        If ``net`` is none of the three.
+        If ``net`` is none of these.
     """
 
-    def __init__(
-        self,
-        net: str = "vgg",
-        weights_file: str | Path | None = None,
-        allow_download: bool = False,
-        timeout: float = 10.0,
-    ) -> None:
-        if net not in BACKBONES:
-            raise ValueError(f"net: expected one of {', '.join(BACKBONES)}, got {net!r}")
-        self.net = net
-        self.name = f"LPIPS ({BACKBONES[net].title})"
-        self.minimum_side = BACKBONES[net].minimum_side
+    def __init__(self, net: str = "auto", weights_file: str | Path | None = None) -> None:
+        if net not in (AUTO, *BACKBONES):
+            raise ValueError(f"net: expected one of {', '.join((AUTO, *BACKBONES))}, got {net!r}")
         self.reason = ""
         self._model: Any = None
         try:
-            path = _find(net, weights_file) or (_download(net, timeout) if allow_download else None)
-            if path is None:
-                raise _UnavailableError(f"its weights are not on this machine; {_way_out(net)}")
-            self._model = _load(net, path)
-        except _UnavailableError as error:
-            self.reason = f"{self.name} is not available: {error}"
+            self.net, self._model = _first_that_loads(net, weights_file)
+        except LpipsError as error:
+            self.net = net
+            self.reason = f"{_title(net)} is not available: {error}"
+        self.name = _title(self.net)
+        self.minimum_side = BACKBONES[self.net].minimum_side if self.net in BACKBONES else 1
+        self.said = self.reason or f"LPIPS by {BACKBONES[self.net].title}"
+        if net == AUTO and self.available and self.net != "vgg":
+            self.said += " (VGG-16, the paper's, is not on this machine: `semstream weights lpips vgg`)"
 
     @property
     def available(self) -> bool:
@@ -135,55 +134,124 @@ class Lpips:
             return float(self._model(first, second))
 
 
-def _way_out(net: str) -> str:
-    backbone = BACKBONES[net]
-    return f"download {backbone.url} ({backbone.megabytes} MB) and set {VARIABLE} to the file"
+def find(net: str) -> Path | None:
+    """The weights of a backbone, where SEMSTREAM_LPIPS_WEIGHTS points or in torch hub's cache, or None.
 
-
-def _find(net: str, weights_file: str | Path | None) -> Path | None:
-    filename = BACKBONES[net].url.rsplit("/", 1)[1]
-    for given, origin in ((weights_file, "weights_file"), (os.environ.get(VARIABLE), VARIABLE)):
-        if given:
-            path = Path(given).expanduser()
-            path = path / filename if path.is_dir() else path
-            if not path.is_file():
-                raise _UnavailableError(f"{origin} names {path}, which is not there; {_way_out(net)}")
-            return path
-    cached = _cache() / filename
+    Raises
+    ------
+    LpipsError
+        If the variable names what is not there.
+    """
+    given = os.environ.get(VARIABLE)
+    if given:
+        return _named(given, net, VARIABLE)
+    cached = cached_file(net)
     return cached if cached.is_file() else None
 
 
-def _cache() -> Path:
+def cached_file(net: str) -> Path:
+    """Where `fetch` puts the weights of a backbone: torch hub's cache."""
     import torch
 
-    return Path(torch.hub.get_dir()) / "checkpoints"
+    return Path(torch.hub.get_dir()) / "checkpoints" / _filename(net)
 
 
-def _download(net: str, timeout: float) -> Path:
-    """Fetch the weights into torch hub's cache; the file name carries the start of its SHA-256."""
-    url = BACKBONES[net].url
-    target = _cache() / url.rsplit("/", 1)[1]
-    partial: Path | None = None
+def fetch(net: str, url: str = "", progress: bool = False, timeout: float = 30.0) -> Path:
+    """Fetch the weights of a backbone into torch hub's cache, unless they are there and whole.
+
+    Parameters
+    ----------
+    net : {"vgg", "alex", "squeeze"}
+        Backbone.
+    url : str
+        Another address of the same file; its sum must be the same.
+    progress : bool
+        Draw a progress bar on standard error.
+    timeout : float
+        Seconds without an answer after which it is given up.
+
+    Raises
+    ------
+    LpipsError
+        If they cannot be fetched or written, or are not whole; nothing is left behind then.
+    """
+    import torch
+
+    target = cached_file(net)
+    expected = target.stem.rsplit("-", 1)[1]  # the published names carry the start of the SHA-256
+    url = url or BACKBONES[net].url
+    before = socket.getdefaulttimeout()
     try:
+        if target.is_file() and _sum(target).startswith(expected):
+            return target
         target.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            urllib.request.urlopen(url, timeout=timeout) as answer,
-            tempfile.NamedTemporaryFile(dir=target.parent, suffix=".partial", delete=False) as file,
-        ):
-            partial = Path(file.name)
-            digest = hashlib.sha256()
-            while block := answer.read(2**20):
-                digest.update(block)
-                file.write(block)
-        if not digest.hexdigest().startswith(target.stem.rsplit("-", 1)[1]):
-            raise _UnavailableError(f"the download of {url} is damaged; try again, or {_way_out(net)}")
-        partial.replace(target)
+        socket.setdefaulttimeout(timeout)  # torch.hub has no option for it
+        torch.hub.download_url_to_file(url, str(target), expected, progress)
+    except RuntimeError as error:  # torch.hub's word for a wrong sum
+        raise LpipsError(f"{url}: what came is damaged, or another file ({error}); try again") from None
+    except (URLError, TimeoutError, ConnectionError, HTTPException, ValueError) as error:
+        raise LpipsError(f"{url} cannot be fetched ({error}); {_elsewhere(net)}") from None
     except OSError as error:
-        raise _UnavailableError(f"its weights cannot be fetched ({error}); {_way_out(net)}") from error
+        raise LpipsError(
+            f"{target.parent} cannot be written to ({error.strerror or error}); set TORCH_HOME to another folder, or "
+            f"{_elsewhere(net)}"
+        ) from None
     finally:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
+        socket.setdefaulttimeout(before)
     return target
+
+
+def _sum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _title(net: str) -> str:
+    return f"LPIPS ({BACKBONES[net].title})" if net in BACKBONES else "LPIPS"
+
+
+def _filename(net: str) -> str:
+    return BACKBONES[net].url.rsplit("/", 1)[1]
+
+
+def _elsewhere(net: str) -> str:
+    return f"download {BACKBONES[net].url} elsewhere and set {VARIABLE} to the file"
+
+
+def _way_out(net: str) -> str:
+    sizes = {name: f"{backbone.megabytes} MB" for name, backbone in BACKBONES.items()}
+    what = f"`semstream weights lpips {net}` fetches them ({sizes[net]})" if net in sizes else (
+        f"`semstream weights lpips` fetches VGG-16 ({sizes['vgg']}), `semstream weights lpips squeeze` SqueezeNet "
+        f"({sizes['squeeze']})"
+    )  # fmt: skip
+    return f"{what}, or set {VARIABLE} to a file of them"
+
+
+def _named(given: str | Path, net: str, origin: str) -> Path | None:
+    """The weights in a file or folder that the user has named."""
+    path = Path(given).expanduser()
+    if path.is_dir():
+        path = path / _filename(net)
+    elif path.is_file():
+        return path
+    if not path.is_file():
+        raise LpipsError(f"{origin} names {path}, which is not there; {_way_out(net)}")
+    return path
+
+
+def _first_that_loads(net: str, weights_file: str | Path | None) -> tuple[str, Any]:
+    """The backbone and the network, of the first file that has it."""
+    refusals = []
+    for name in BACKBONES if net == AUTO else (net,):
+        try:
+            path = _named(weights_file, name, "weights_file") if weights_file else find(name)
+            if path is not None:
+                return name, _load(name, path)
+        except LpipsError as refusal:
+            refusals.append(refusal)
+    if refusals:
+        raise refusals[0]
+    raise LpipsError(f"no weights of its backbone are on this machine; {_way_out(net)}")
 
 
 def _load(net: str, path: Path) -> Any:
@@ -195,9 +263,9 @@ def _load(net: str, path: Path) -> Any:
     try:
         backbone = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # a foreign or damaged file raises nearly anything
-        raise _UnavailableError(f"{path} cannot be read (cut short, or no PyTorch file); {_way_out(net)}") from error
+        raise LpipsError(f"{path} cannot be read (cut short, or no PyTorch file); {_way_out(net)}") from error
     if not isinstance(backbone, dict):
-        raise _UnavailableError(f"{wrong}; {_way_out(net)}")
+        raise LpipsError(f"{wrong}; {_way_out(net)}")
     linear_file = Path(lpips.__file__).parent / "weights" / "v0.1" / f"{net}.pth"
     linear = torch.load(linear_file, map_location="cpu", weights_only=True)
     with warnings.catch_warnings():
@@ -217,5 +285,5 @@ def _load(net: str, path: Path) -> Any:
                 state[name] = linear[name.replace("lins.", "lin", 1)].float()
         model.load_state_dict(state, strict=True, assign=True)
     except (KeyError, AttributeError, RuntimeError) as error:
-        raise _UnavailableError(f"{wrong}; {_way_out(net)}") from error
+        raise LpipsError(f"{wrong}; {_way_out(net)}") from error
     return model.eval().requires_grad_(False)

@@ -10,7 +10,7 @@ from semstream.metrics import perceptual, quality, report
 
 
 def notes(records: Sequence[Mapping[str, Any]], lpips_net: str, lpips_weights: str = "") -> list[str]:
-    """Lines below the table: how MS-SSIM was measured, why LPIPS is missing.
+    """Lines below the table: how MS-SSIM and LPIPS were measured, or why LPIPS is missing.
 
     Parameters
     ----------
@@ -23,9 +23,7 @@ def notes(records: Sequence[Mapping[str, Any]], lpips_net: str, lpips_weights: s
     scales = sorted({str(quality.ms_ssim_scale(*size)) for size in sizes})
     lines = [f"{line} (the standard has 5 scales, window 11)" for line in scales if "5 scales, window 11" not in line]
     if lpips_net != "off":
-        lpips = perceptual.Lpips(lpips_net, weights_file=lpips_weights or None)
-        if not lpips.available:
-            lines.append(lpips.reason)
+        lines.append(perceptual.Lpips(lpips_net, weights_file=lpips_weights or None).said)
     return lines
 
 

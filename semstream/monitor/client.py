@@ -64,6 +64,10 @@ class MonitorClient:
         """Hold the sources, or let them go on; why not, or an empty string."""
         return self._command({"op": "pause", "value": value, "token": token}, timeout)
 
+    def check(self, token: str, timeout: float = 2.0) -> str:
+        """Why `token` allows no changes; an empty string if it does."""
+        return self._command({"op": "check", "token": token}, timeout)
+
     def _command(self, request: dict[str, Any], timeout: float) -> str:
         number = next(self._ids)
         reply = self._ask(request | {"id": number}, timeout, lambda r: r.get("id") == number)

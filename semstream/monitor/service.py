@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import queue
 import secrets
 import threading
 import time
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import zmq
 
 from semstream.monitor.snapshot import Watch
+from semstream.monitor.walk import Walk
 from semstream.runtime import FlowgraphError, SettingsError
 from semstream.runtime.edges.sockets import open_socket, secure_server
 from semstream.runtime.errors import WireError
@@ -39,6 +41,9 @@ class MonitorService(threading.Thread):
         Whether viewers that know `token` may change live settings and pause.
     curve
         CURVE keys; needed where the endpoint is not on loopback.
+    walk_s
+        While viewers ask, sweeps over SNRs come to each of them within so many seconds (`Walk`); 0: sweeps stay as
+        they are.
 
     Raises
     ------
@@ -60,10 +65,11 @@ class MonitorService(threading.Thread):
         control: bool = False,
         curve: CurveKeys | None = None,
         token: str = "",
+        walk_s: float = 0.0,
     ) -> None:
         super().__init__(name="semstream monitor", daemon=True)
         if not endpoint.startswith(("tcp://127.0.0.1:", "tcp://localhost:", "ipc://")):
-            check_listen("monitor", "endpoint", endpoint, curve)
+            check_listen("monitor", "endpoint", endpoint.replace(":*", ":1"), curve)
         self.watch = Watch(run, control)
         self.token = (token or secrets.token_urlsafe(12)) if control else ""
         self.refused = 0
@@ -80,7 +86,13 @@ class MonitorService(threading.Thread):
             ) from None
         self.endpoint = self._socket.get_string(zmq.LAST_ENDPOINT)
         self._leave = threading.Event()
-        self._packed: tuple[float, bytes] = (-1.0, b"")
+        self._packed: tuple[float, bool, bytes] = (-1.0, False, b"")
+        self._walk = Walk(run, walk_s)
+        # A change waits for the end of a frame: in a thread of its own, so that viewers see the run go on meanwhile.
+        self._wanted: queue.SimpleQueue[tuple[bytes, dict[str, Any]] | None] = queue.SimpleQueue()
+        self._changed: queue.SimpleQueue[tuple[bytes, bytes]] = queue.SimpleQueue()
+        self._under_way = 0
+        self._changer = threading.Thread(target=self._make_changes, name="semstream monitor changes", daemon=True)
         logging.getLogger("semstream").addHandler(self.watch.events)
 
     def __enter__(self) -> MonitorService:
@@ -99,13 +111,37 @@ class MonitorService(threading.Thread):
 
     def run(self) -> None:
         """Answer until `stop`."""
+        self._changer.start()
         try:
             while not self._leave.is_set():
-                if self._socket.poll(50):
+                if self._socket.poll(5 if self._under_way else 50):
                     self._answer()
+                while not self._changed.empty():
+                    self._under_way -= 1
+                    self._send(*self._changed.get())
         finally:
+            self._wanted.put(None)
             logging.getLogger("semstream").removeHandler(self.watch.events)
             self._release()
+
+    def _make_changes(self) -> None:
+        while not self._leave.is_set():
+            try:
+                wanted = self._wanted.get(timeout=0.5)
+            except queue.Empty:
+                pass
+            else:
+                if wanted is None:
+                    return
+                viewer, request = wanted
+                try:
+                    error = self._change(request)
+                except (ValueError, TypeError, KeyError):
+                    self.refused += 1
+                    error = "not a request that this monitor knows"
+                self._changed.put((viewer, wire.pack({"error": error, "id": request.get("id", 0)})))
+            if said := self._walk.keep():
+                self.watch.events.note("info", said)
 
     def _release(self) -> None:
         if self._authenticator is not None:
@@ -119,38 +155,53 @@ class MonitorService(threading.Thread):
             request = wire.unpack(parts[-1], MAX_REQUEST_BYTES)
             if len(parts) != 2 or not isinstance(request, dict):
                 raise WireError("not a request")
-            reply = self._reply(request)
+            reply = self._reply(parts[0], request)
         except (WireError, ValueError, TypeError, KeyError):
             self.refused += 1
             reply = wire.pack({"error": "not a request that this monitor knows"})
+        if reply:
+            self._send(parts[0], reply)
+
+    def _send(self, viewer: bytes, reply: bytes) -> None:
         try:
             # Never waits: a viewer that does not take its answers loses them.
-            self._socket.send_multipart([parts[0], reply], zmq.NOBLOCK)
+            self._socket.send_multipart([viewer, reply], zmq.NOBLOCK)
         except zmq.ZMQError:
             self.refused += 1
 
-    def _reply(self, request: dict[str, Any]) -> bytes:
-        op, number = request.get("op"), request.get("id", 0)
+    def _reply(self, viewer: bytes, request: dict[str, Any]) -> bytes:
+        op = request.get("op")
         if op == "snapshot":
+            self._walk.asked()
             return self._snapshot()
-        if op in ("set", "pause"):
-            return wire.pack({"error": self._change(str(op), request), "id": number})
-        raise WireError("unknown op")
+        if op not in ("check", "set", "pause"):
+            raise WireError("unknown op")
+        refusal = self._refusal(request)
+        if refusal or op == "check":
+            return wire.pack({"error": refusal, "id": request.get("id", 0)})
+        self._under_way += 1
+        self._wanted.put((viewer, request))
+        return b""
 
     def _snapshot(self) -> bytes:
-        now = time.monotonic()
-        if now - self._packed[0] > FRESH_S:  # any number of viewers cost one snapshot
-            self._packed = now, wire.pack(self.watch.snapshot())
-        return self._packed[1]
+        """Any number of viewers cost one snapshot; the end of the run is seen at once."""
+        now, finished = time.monotonic(), self.watch.run.finished
+        if now - self._packed[0] > FRESH_S or finished != self._packed[1]:
+            self._packed = now, finished, wire.pack(self.watch.snapshot())
+        return self._packed[2]
 
-    def _change(self, op: str, request: dict[str, Any]) -> str:
+    def _refusal(self, request: dict[str, Any]) -> str:
+        """Why a viewer may not change anything; empty if it may."""
         if not self.token:
             return "this monitor is read-only; start the flowgraph with --control"
         if not hmac.compare_digest(str(request.get("token", "")).encode(), self.token.encode()):
-            self.refused += 1
+            self.refused += request["op"] != "check"
             return "wrong token; the flowgraph printed the right one when it started"
+        return ""
+
+    def _change(self, request: dict[str, Any]) -> str:
         run, events = self.watch.run, self.watch.events
-        if op == "pause":
+        if request["op"] == "pause":
             run.hold(bool(request["value"]))
             events.note("info", "paused" if request["value"] else "goes on")
             return ""

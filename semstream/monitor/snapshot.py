@@ -1,7 +1,8 @@
 """The state of a run as one plain value, for viewers.
 
 A snapshot is a dict: v, run_id (new for each run), name, engine, seed, state ("running", "paused", "finished",
-"failed", "interrupted"), failure, duration (s), control (whether settings may be changed from outside), number;
+"failed", "interrupted"), failure, failed_block, duration (s), control (whether settings may be changed from outside),
+number;
 
 - blocks: {name: {class, replicas, inputs, outputs, counters (`Run.counters`), rate (frames/s), settings}}
 - edges: [{name, from, to, policy, frames, bytes, drops, rate}]
@@ -113,6 +114,8 @@ class Watch:
         self._rates = Rates()
         self._number = 0
         self._ended = ""
+        self._initial = {name: run.settings(name) for name in run.graph.blocks}
+        self._described: dict[str, tuple[Any, list[dict[str, Any]]]] = {}
 
     def snapshot(self) -> dict[str, Any]:
         """The newest state."""
@@ -145,6 +148,7 @@ class Watch:
             "seed": run.graph.seed,
             "state": state,
             "failure": str(run.failure or "")[:2000],
+            "failed_block": (run.failure.block or "") if run.failure else "",
             "duration": run.duration,
             "control": self.control,
             "number": self._number,
@@ -203,8 +207,14 @@ class Watch:
             "inputs": {port: value.type.name for port, value in block.inputs.items()},
             "outputs": {port: value.type.name for port, value in block.outputs.items()},
             "counters": counters,
-            "settings": describe_settings(self.run.settings(name)),
+            "settings": self._settings(name),
         }
+
+    def _settings(self, name: str) -> list[dict[str, Any]]:
+        settings = self.run.settings(name)
+        if name not in self._described or self._described[name][0] is not settings:  # they are frozen: new when changed
+            self._described[name] = settings, describe_settings(settings, self._initial[name])
+        return self._described[name][1]
 
 
 def _frames(counters: dict[str, Any]) -> int:
@@ -213,14 +223,20 @@ def _frames(counters: dict[str, Any]) -> int:
     return max(given, default=0) or max(counters["frames_in"].values(), default=0)
 
 
-def describe_settings(settings: Any) -> list[dict[str, Any]]:
-    """Settings as a viewer needs them: name, value, kind, unit, description, live, minimum, maximum, choices."""
+def describe_settings(settings: Any, initial: Any = None) -> list[dict[str, Any]]:
+    """Settings as a viewer needs them: name, value, kind, unit, description, live, minimum, maximum, choices, initial.
+
+    Parameters
+    ----------
+    initial
+        The settings that the run began with; None: `settings`.
+    """
     from typing import Literal, get_args, get_origin
 
     described = []
     for name, field in type(settings).model_fields.items():
-        value = getattr(settings, name)
-        row: dict[str, Any] = {"name": name, "value": value, "unit": unit_of(field), "live": is_live(field)}
+        row: dict[str, Any] = {"name": name, "value": _plain(settings, name)}
+        row |= {"unit": unit_of(field), "live": is_live(field), "initial": _plain(initial or settings, name)}
         row["description"] = field.description or ""
         limits = {
             key: getattr(limit, key)
@@ -233,7 +249,11 @@ def describe_settings(settings: Any) -> list[dict[str, Any]]:
         row["choices"] = list(get_args(field.annotation)) if get_origin(field.annotation) is Literal else []
         kinds = {bool: "boolean", int: "integer", float: "number"}
         row["kind"] = "choice" if row["choices"] else kinds.get(field.annotation or str, "text")
-        if not isinstance(value, (bool, int, float, str, type(None))):
-            row["value"] = settings.model_dump(mode="json", include={name})[name]
         described.append(row)
     return described
+
+
+def _plain(settings: Any, name: str) -> Any:
+    value = getattr(settings, name)
+    plain = isinstance(value, (bool, int, float, str, type(None)))
+    return value if plain else settings.model_dump(mode="json", include={name})[name]

@@ -75,6 +75,7 @@ class NodeCounters:
         self.bytes_out: Counter[str] = Counter()
         self.skips: Counter[str] = Counter()
         self.bad: Counter[str] = Counter()
+        self.copies: Counter[str] = Counter()  # "edge name: why it was not shared memory"
         self.drops: Counter[str] = Counter()  # "edge name: reason"
         self.queue_peak: Counter[str] = Counter()
         self.queue: dict[str, int] = {}

@@ -49,6 +49,7 @@ def table(title: str, values: dict[str, Any]) -> str:
         )
         notes += [f"{name}: skipped {n} ({reason})" for reason, n in c["skips"].items()]
         notes += [f"{name}: {n} bad messages ({reason})" for reason, n in c["bad"].items()]
+        notes += [f"{name}: {n} large frames copied through a socket ({why})" for why, n in c["copies"].items()]
     for name, e in values["edges"].items():
         notes += [f"{name}: dropped {n} ({reason})" for reason, n in e["drops"].items()]
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import shutil
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import NoReturn
 
 import typer
@@ -34,7 +38,7 @@ def execute(graph: Flowgraph, options: RunOptions, title: str = "", report: Repo
     """
     from semstream.metrics.results import notes
     from semstream.runtime.files.overrides import assign, override
-    from semstream.script.showing import finish, is_quality, run_with_progress
+    from semstream.script.showing import finish, hold, is_quality, run_with_progress
 
     for name, value in (("weights", options.weights), ("lpips", options.lpips)):
         if value is not None:
@@ -50,11 +54,27 @@ def execute(graph: Flowgraph, options: RunOptions, title: str = "", report: Repo
     sinks = [block for block in graph.blocks.values() if "lpips" in type(block).Settings.model_fields]
     sources = [block.settings for block in graph.blocks.values() if block.is_source]
     total = sum(getattr(s, "frames", 0) for s in sources) if len(sources) == 1 else 0
-    run = run_with_progress(graph, total * len(sinks), options)
-    records = [record for block in graph.blocks for record in run.records[block] if is_quality(record)]
-    networks = {(s.settings.lpips, getattr(s.settings, "lpips_weights", "")) for s in sinks}
-    lines = sorted({line for network in networks for line in notes(records, *network)}) if records else []
-    if report is not None and records:
-        lines += report(run)
-    finish(run, records, options.out, title or graph.name, lines)
+    with ExitStack() as watching:
+        run = run_with_progress(graph, total * len(sinks), options, watching)
+        records = [record for block in graph.blocks for record in run.records[block] if is_quality(record)]
+        networks = {(s.settings.lpips, getattr(s.settings, "lpips_weights", "")) for s in sinks}
+        lines = sorted({line for network in networks for line in notes(records, *network)}) if records else []
+        if report is not None and records:
+            lines += report(run)
+        finish(run, records, options.out, title or graph.name, lines)
+        if options.hold and not run.interrupted:
+            hold()
+    if run.interrupted:
+        leave(run.exit_code)
     raise typer.Exit(run.exit_code)
+
+
+def leave(code: int) -> NoReturn:
+    """End the program at once: whoever has pressed Ctrl-C need not wait until PyTorch is taken down, a second or more.
+
+    What was registered to be done at the end is done, and what was printed is written.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -36,11 +36,19 @@ class RunOptions:
     ] = None
     weights: Annotated[str | None, typer.Option(help="weights of the codec, name or file, for every block")] = None
     lpips: Annotated[
-        Literal["vgg", "alex", "squeeze", "off"] | None, typer.Option(help="backbone of LPIPS for every sink, or off")
+        Literal["auto", "vgg", "alex", "squeeze", "off"] | None,
+        typer.Option(help="backbone of LPIPS for every sink; auto: the first that is on this machine"),
     ] = None
     out: Annotated[Path | None, typer.Option(help="folder for records, table and figures")] = None
     monitor: Annotated[str, typer.Option(help="serve the live page on this port of loopback, or a free one: auto")] = ""
-    control: Annotated[bool, typer.Option("--control", help="let the page change settings; prints a token")] = False
+    monitor_keys: Annotated[
+        Path | None,
+        typer.Option(help="file of CURVE keys, public, secret and clients: who may watch from other hosts"),
+    ] = None
+    control: Annotated[
+        bool, typer.Option("--control", help="let the page steer; its address is printed with a token in it")
+    ] = False
+    hold: Annotated[bool, typer.Option("--hold", help="keep the page when the run has ended, until Ctrl-C")] = False
     prometheus: Annotated[
         int, typer.Option(help="serve all counters on this port of loopback; 0: not", min=0, max=65535)
     ] = 0

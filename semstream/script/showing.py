@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
+import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +16,11 @@ import typer
 from rich.console import Console, Group
 from rich.live import Live
 from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from semstream.monitor.options import watched
 from semstream.monitor.snapshot import Watch
 from semstream.monitor.top import render
+from semstream.monitor.watched import watched
+from semstream.progress import Progress
 from semstream.runtime import Flowgraph, FlowgraphError, Run
 from semstream.runtime.signals import StopSignals
 from semstream.script.options import RunOptions
@@ -25,15 +28,11 @@ from semstream.script.options import RunOptions
 console = Console(stderr=not sys.stdout.isatty())
 
 
-def run_with_progress(
-    graph: Flowgraph,
-    total: int,
-    options: RunOptions,
-) -> Run:
+def run_with_progress(graph: Flowgraph, total: int, options: RunOptions, watching: ExitStack) -> Run:
     """Run a flowgraph, watched as asked for.
 
-    In a terminal the whole run is shown (`semstream.monitor.top`), elsewhere a bar with the latest quality of each
-    branch. A failure is shown in one message; what had arrived is in the returned run.
+    In a terminal the whole run is shown (`semstream.monitor.top`), elsewhere now and then a line with the latest
+    quality of each branch. A failure is shown in one message; what had arrived is in the returned run.
 
     Parameters
     ----------
@@ -41,6 +40,8 @@ def run_with_progress(
         Records that are to come; 0 if that is not known.
     options
         Of these ``engine``, and how the run is watched.
+    watching
+        Gets what serves viewers; they are served until it closes.
 
     Raises
     ------
@@ -52,8 +53,14 @@ def run_with_progress(
     monitor, control = options.monitor, options.control
     if monitor and monitor != "auto" and not (monitor.isdigit() and 0 < int(monitor) < 65536):
         raise typer.BadParameter(f"--monitor: expected a port or auto, got {monitor!r}")
-    if control and not monitor:
-        raise typer.BadParameter("--control needs --monitor, whose page it lets change settings")
+    for given, option in ((control, "control"), (options.hold, "hold"), (options.monitor_keys, "monitor-keys")):
+        if given and not monitor:
+            raise typer.BadParameter(f"--{option} needs --monitor, whose page it is about")
+    keys = None
+    if options.monitor_keys is not None:
+        from semstream.runtime.files.keyfile import read_keys
+
+        keys = read_keys(options.monitor_keys)
     if monitor:
         from blocks.probe import add_probes
 
@@ -62,46 +69,49 @@ def run_with_progress(
         level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=console, show_path=False)]
     )
     latest: dict[str, str] = {}
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    progress = Progress(*columns, console=console)
     with ExitStack() as shown:
-        if not console.is_terminal:
-            shown.enter_context(progress)
-        task = progress.add_task("starting", total=total or None)
+        progress = shown.enter_context(Progress("records", total or None, console=console, embedded=True))
 
         def on_record(block: str, record: dict[str, Any]) -> None:
             if not is_quality(record):
                 return
             latest[record["branch"]] = f"{record['branch']} {record['psnr_db']:.1f} dB"
             at = f"SNR {record['snr_db']:g} dB: " if isinstance(record["snr_db"], float) else ""
-            progress.update(task, advance=1, description=at + ", ".join(latest.values()))
+            progress.advance(1, at + ", ".join(latest.values()))
 
         try:
             with StopSignals() as signals:
                 run = graph.start(options.engine, on_record)
                 signals.attach(run)
-                with watched(run, monitor, control, options.prometheus, console):
-                    if console.is_terminal:
-                        watch = Watch(run)
-                        shown.enter_context(
-                            Live(
-                                get_renderable=lambda: Group(render(watch.snapshot()), progress.get_renderable()),
-                                console=console,
-                                refresh_per_second=4,
-                            )
+                page = watching.enter_context(watched(run, monitor, control, options.prometheus, console, keys))
+                if console.is_terminal:
+                    watch = Watch(run)
+                    shown.enter_context(
+                        Live(
+                            get_renderable=lambda: Group(render(watch.snapshot()), progress.renderable),
+                            console=console,
+                            refresh_per_second=4,
                         )
+                    )
+                if options.out is not None:
+                    threading.Thread(target=load_figures, args=(run,), daemon=True).start()
+                try:
                     return run.wait()
+                finally:
+                    if page is not None and (run.interrupted or not options.hold):
+                        page.leave()
         except FlowgraphError as error:
             if not isinstance(error.run, Run):
                 raise
             console.print(f"[red]failed:[/] {error}", highlight=False, soft_wrap=True)
             return error.run
+
+
+def load_figures(run: Run) -> None:
+    """Import what draws figures while a run that was interrupted comes to its end, so that its command ends sooner."""
+    while not (run.finished or run.interrupted):
+        time.sleep(0.1)
+    importlib.import_module("matplotlib.pyplot")
 
 
 def is_quality(record: Mapping[str, Any]) -> bool:
@@ -110,12 +120,12 @@ def is_quality(record: Mapping[str, Any]) -> bool:
 
 
 def finish(run: Run, records: Iterable[dict[str, Any]], out: Path | None, title: str, lines: Sequence[str]) -> None:
-    """Print the table of a run's qualities, leave records and figures in `out`, exit as the run has ended."""
+    """Print the table of a run's qualities, leave records and figures in `out`."""
     from semstream.metrics.results import results
 
     rows = list(records)
     if not rows and run.failure is not None:
-        raise typer.Exit(run.exit_code)
+        return
     text = results(rows, title, lines, out) if rows else ""
     print(text or run.summary())
     counters = run.counters()
@@ -127,4 +137,10 @@ def finish(run: Run, records: Iterable[dict[str, Any]], out: Path | None, title:
         (out / "counters.txt").write_text(run.summary() + "\n", encoding="utf-8")
     if run.interrupted:
         print("interrupted: the numbers are of the frames that had arrived")
-    raise typer.Exit(run.exit_code)
+
+
+def hold() -> None:
+    """Wait for Ctrl-C, while the page shows how the run has ended."""
+    console.print("held: the page stays until Ctrl-C", highlight=False)
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()

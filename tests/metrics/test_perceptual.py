@@ -1,8 +1,10 @@
 import functools
+import hashlib
 import http.server
 import math
 import os
 import shutil
+import socket
 import threading
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import torch
 import torchvision
 
 from semstream.metrics import perceptual
-from semstream.metrics.perceptual import BACKBONES, VARIABLE, Lpips
+from semstream.metrics.perceptual import BACKBONES, VARIABLE, Lpips, LpipsError, cached_file, fetch
 from semstream.metrics.quality import MetricError
 
 GIVEN = os.environ.get(VARIABLE)
@@ -20,15 +22,11 @@ GIVEN = os.environ.get(VARIABLE)
 
 @pytest.fixture(autouse=True)
 def bare_machine(tmp_path, monkeypatch):
-    """No weights, no cache and no network, whatever this machine has."""
-
-    def refuse(*arguments, **options):
-        raise AssertionError("asked for the network")
+    """No weights and no cache, whatever this machine has."""
 
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", refuse)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +60,7 @@ def test_without_weights_it_says_in_one_line_how_to_get_them(net):
     metric = Lpips(net)
     assert not metric.available
     assert "\n" not in metric.reason
-    assert BACKBONES[net].url in metric.reason
+    assert f"semstream weights lpips {net}" in metric.reason
     assert VARIABLE in metric.reason
     assert math.isnan(metric(*pictures()))
 
@@ -170,37 +168,140 @@ def test_an_unknown_network_is_refused():
 
 
 @pytest.fixture
-def server(tmp_path):
+def server(tmp_path, stand_in):
+    """Serves files; /cut/NAME ends in the middle, /hang never answers."""
     folder = tmp_path / "served"
     folder.mkdir()
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    whole = stand_in.read_bytes()
+    over = threading.Event()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self):
+            if self.path.startswith("/hang"):
+                over.wait(20)
+            elif self.path.startswith("/cut"):
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(whole)))
+                self.end_headers()
+                self.wfile.write(whole[: len(whole) // 2])
+            else:
+                super().do_GET()
+
+    handler = functools.partial(Handler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
         yield folder, f"http://127.0.0.1:{running.server_address[1]}/"
+        over.set()
         running.shutdown()
         thread.join()
 
 
-def test_a_download_happens_only_when_allowed_and_is_checked(server, stand_in, monkeypatch, tmp_path):
-    import hashlib
+@pytest.fixture
+def cache(tmp_path):
+    return tmp_path / "torch" / "hub" / "checkpoints"
 
+
+@pytest.fixture
+def published(server, stand_in, monkeypatch):
+    """The stand-in under a name that carries its sum, as torchvision publishes SqueezeNet."""
     folder, url = server
-    digest = hashlib.sha256(stand_in.read_bytes()).hexdigest()[:8]
-    shutil.copy(stand_in, folder / f"net-{digest}.pth")
-    shutil.copy(stand_in, folder / "net-00000000.pth")
-    cache = tmp_path / "torch" / "hub" / "checkpoints"
+    name = f"squeezenet1_1-{hashlib.sha256(stand_in.read_bytes()).hexdigest()[:8]}.pth"
+    shutil.copy(stand_in, folder / name)
+    monkeypatch.setitem(perceptual.BACKBONES, "squeeze", BACKBONES["squeeze"]._replace(url=url + name))
+    return folder / name
 
-    def offer(name):
-        backbone = BACKBONES["squeeze"]._replace(url=url + name)
-        monkeypatch.setitem(perceptual.BACKBONES, "squeeze", backbone)
 
-    offer(f"net-{digest}.pth")
+def test_what_is_fetched_is_kept_and_measures(published, cache):
     assert not Lpips("squeeze").available
-    assert Lpips("squeeze", allow_download=True).available
-    assert Lpips("squeeze").available, "the download is kept"
-    offer("net-00000000.pth")
-    assert "damaged" in Lpips("squeeze", allow_download=True).reason
-    offer("net-11111111.pth")
-    assert "cannot be fetched" in Lpips("squeeze", allow_download=True).reason
-    assert [file.name for file in cache.iterdir()] == [f"net-{digest}.pth"]
+    path = fetch("squeeze")
+    assert path == cache / published.name == cached_file("squeeze")
+    assert Lpips("squeeze").available
+    published.unlink()
+    assert fetch("squeeze") == path, "what is there and whole is not fetched again"
+
+
+def test_a_damaged_file_in_the_cache_is_fetched_again(published, cache):
+    cache.mkdir(parents=True)
+    (cache / published.name).write_bytes(published.read_bytes()[:1000])
+    fetch("squeeze")
+    assert (cache / published.name).read_bytes() == published.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [("other.pth", "another file"), ("cut", "damaged"), ("nothing.pth", "404"), ("hang", "cannot be fetched")],
+)
+def test_what_cannot_be_fetched_whole_says_so_and_leaves_nothing(published, server, cache, path, words):
+    folder, url = server
+    (folder / "other.pth").write_bytes(b"another file")
+    with pytest.raises(LpipsError, match=words) as refusal:
+        fetch("squeeze", url + path, timeout=0.5)
+    assert "\n" not in str(refusal.value)
+    assert list(cache.iterdir()) == []
+    assert not Lpips("squeeze").available
+
+
+def test_nobody_at_the_address_is_said(published):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/x.pth"
+        with pytest.raises(LpipsError, match=f"cannot be fetched.*{VARIABLE}"):
+            fetch("squeeze", url, timeout=5)
+    with pytest.raises(LpipsError, match="cannot be fetched"):
+        fetch("squeeze", "no address")
+
+
+@pytest.mark.parametrize("home", ["/proc/torch", "FILE/torch"])
+def test_a_cache_that_cannot_be_written_to_is_said(published, monkeypatch, tmp_path, home):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TORCH_HOME", home.replace("FILE", str(tmp_path / "file")))
+    with pytest.raises(LpipsError, match=r"cannot be written to.*TORCH_HOME"):
+        fetch("squeeze")
+
+
+def test_auto_takes_vgg_first_then_what_is_there(stand_in, cache, monkeypatch):
+    metric = Lpips()
+    assert (metric.net, metric.available) == ("auto", False)
+    assert "semstream weights lpips" in metric.reason
+    assert metric.said == metric.reason
+    cache.mkdir(parents=True)
+    shutil.copy(stand_in, cache / stand_in.name)
+    metric = Lpips()
+    assert (metric.net, metric.name, metric.minimum_side) == ("squeeze", "LPIPS (SqueezeNet 1.1)", 17)
+    assert metric.said.startswith("LPIPS by SqueezeNet 1.1 (VGG-16, the paper's, is not on this machine")
+    for net, build in (("alex", torchvision.models.alexnet), ("vgg", torchvision.models.vgg16)):
+        with torch.device("meta"):
+            shapes = {k: v.shape for k, v in build(weights=None).state_dict().items() if k.startswith("features.")}
+        torch.save({name: torch.zeros(shape) for name, shape in shapes.items()}, cached_file(net))
+        assert Lpips().net == net
+    metric = Lpips()
+    assert metric.net == "vgg"
+    assert metric.said == "LPIPS by VGG-16"
+    (cache / "vgg16-397923af.pth").write_bytes(b"damaged")
+    assert Lpips().net == "alex", "a damaged file does not hide another"
+
+
+def test_auto_finds_out_which_network_a_named_file_holds(stand_in, monkeypatch, tmp_path):
+    assert Lpips("auto", stand_in).net == "squeeze"
+    monkeypatch.setenv(VARIABLE, str(stand_in))
+    assert Lpips().net == "squeeze"
+    monkeypatch.setenv(VARIABLE, str(stand_in.parent))
+    assert Lpips().net == "squeeze"
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "gone.pth"))
+    assert f"{VARIABLE} names" in Lpips().reason
+
+
+def test_the_command_fetches_from_a_mirror_and_lists_what_is_there(published, cache, capsys):
+    from semstream.cli import app
+
+    url = BACKBONES["squeeze"].url
+    run = functools.partial(app, standalone_mode=False)
+    run(["weights"])
+    assert "lpips squeeze: SqueezeNet 1.1, not on this machine" in capsys.readouterr().out
+    run(["weights", "lpips", "squeeze", "--url", perceptual.BACKBONES["squeeze"].url])
+    assert "the sum is right" in capsys.readouterr().out
+    run(["weights"])
+    assert str(cache / published.name) in capsys.readouterr().out
+    assert run(["weights", "lpips", "alex", "--url", url]) == 1
+    assert "another file" in capsys.readouterr().err

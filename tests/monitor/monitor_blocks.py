@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from blocks.ports import Image, ReceivedSymbols
+from blocks.ports import Image, ReceivedSymbols, Symbols
 from semstream.runtime import Block, Frame, In, Out, live, setting
 
 
@@ -59,6 +59,16 @@ class Air(Block):
             "noise_variance": np.full(n, 0.1, np.float32),
         }
         return Frame(arrays, tags={"bits": [3, 2, 0], "scheme": "optimal", "channel": "awgn"})
+
+
+class Symbolize(Block):
+    """Symbols to send, from a picture."""
+
+    image = In(Image)
+    symbols = Out(Symbols)
+
+    def process(self, frame: Frame) -> Frame:
+        return Frame({"symbols": np.exp(1j * np.arange(200)).astype(np.complex64)}, tags=frame.tags)
 
 
 class Quality(Block):

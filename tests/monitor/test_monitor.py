@@ -23,13 +23,12 @@ from blocks import PictureProbe, Probe
 from blocks.probe import add_probes
 from semstream.monitor.arrays import pack_array, shrink, unpack_array
 from semstream.monitor.client import MonitorClient
-from semstream.monitor.expected import expected_curve
-from semstream.monitor.layered import layers, positions
-from semstream.monitor.options import watched
+from semstream.monitor.page.expected import expected_curve
 from semstream.monitor.prometheus import PrometheusEndpoint
 from semstream.monitor.service import MonitorService
 from semstream.monitor.snapshot import Mean, Rates, Watch, describe_settings
 from semstream.monitor.top import render, sparkline, watch
+from semstream.monitor.watched import watched
 from semstream.runtime import Flowgraph, FlowgraphError, Frame, Run, SettingsError
 from semstream.runtime.frames import wire
 from semstream.testing import Harness
@@ -300,14 +299,6 @@ def test_a_named_port_in_use_stops_the_run_with_one_line() -> None:
         with pytest.raises(FlowgraphError, match=str(port)), watched(run, "", False, port, Console(file=io.StringIO())):
             pass
     assert run.finished
-
-
-def test_a_drawing_puts_each_block_right_of_those_before_it() -> None:
-    edges = [("a", "b"), ("b", "c"), ("a", "c"), ("b", "d"), ("", "b")]
-    assert layers("abcd", edges) == {"a": 0, "b": 1, "c": 2, "d": 2}
-    places = positions("abcd", edges)
-    assert len(set(places.values())) == 4
-    assert places["c"][0] == places["d"][0] == 2
 
 
 def test_the_expected_curve_is_of_the_nearest_budget() -> None:

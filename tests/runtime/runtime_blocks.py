@@ -106,6 +106,42 @@ class Collect(Block):
         )
 
 
+class Keep(Block):
+    """Keeps what it gets, and only looks at the end whether it is still what a Ramp has sent."""
+
+    samples = In(Samples)
+    out = Out(Samples)
+
+    class Settings(Block.Settings):
+        gain: float = setting(1.0)
+        most: int = setting(1000, description="frames that are kept; older ones go")
+
+    def start(self) -> None:
+        self.kept: list[Frame] = []
+
+    def process(self, frame: Frame) -> Frame:
+        self.kept = [*self.kept, frame][-self.settings.most :]
+        return frame
+
+    def stop(self) -> None:
+        right = [bool(np.all(f["x"] == np.float32(f.seq * self.settings.gain))) for f in self.kept]
+        writeable = any(f["x"].flags.writeable for f in self.kept)
+        self.publish({"kept": len(right), "right": all(right), "writeable": writeable})
+
+
+class Number(Block):
+    """Sink: publishes the numbers of what it gets, and keeps nothing."""
+
+    samples = In(Samples)
+
+    class Settings(Block.Settings):
+        slow_s: float = setting(0.0)
+
+    def process(self, frame: Frame) -> None:
+        time.sleep(self.settings.slow_s)  # work of the block under test, not a wait
+        self.publish({"seq": frame.seq, "first": float(frame["x"][0]), "last": float(frame["x"][-1])})
+
+
 class Compare(Block):
     """Sink with two inputs, joined."""
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -217,17 +218,32 @@ def test_ctrl_c_and_sigterm_stop_within_two_seconds_with_the_report(
 
 def test_children_end_and_leave_nothing_behind_when_their_owner_is_killed(tmp_path: Path) -> None:
     command = script(tmp_path, BODY.replace("ENGINE", "'processes'"))
-    folder = tmp_path / "sockets"
-    folder.mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder)}
-    owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    assert owner.stdout is not None
-    pid = int(owner.stdout.readline().split()[1])
-    assert pid != owner.pid
-    owner.kill()
-    owner.wait()
-    wait_for(lambda: not _alive(pid), 5)
-    wait_for(lambda: not list(folder.iterdir()), 5)
+    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as folder:  # a short path, for sockets
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": folder}
+        owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        assert owner.stdout is not None
+        pid = int(owner.stdout.readline().split()[1])
+        assert pid != owner.pid
+        assert [name for name in os.listdir(folder) if name.startswith("semstream-")]
+        owner.kill()
+        owner.wait()
+        wait_for(lambda: not _alive(pid), 5)
+        wait_for(lambda: not os.listdir(folder), 5)
+
+
+@pytest.mark.parametrize("fork_server", [True, False])
+def test_an_owner_that_is_killed_while_it_starts_leaves_no_folder(fork_server: bool, tmp_path: Path) -> None:
+    without = "" if fork_server else "del os.pidfd_open"
+    command = script(tmp_path, without + BODY.replace("ENGINE", "'processes'"))
+    for moment in (0.0, 0.02, 0.1):
+        with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as folder:
+            environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": folder}
+            owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+            wait_for(lambda folder=folder: os.listdir(folder), 20)
+            time.sleep(moment if fork_server else 0.3)  # the moment is what is tested
+            owner.kill()
+            owner.communicate()
+            wait_for(lambda folder=folder: not os.listdir(folder), 10)
 
 
 def test_a_script_without_guard_is_told_to_have_one(tmp_path: Path) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tqdm import tqdm
-
+from semstream.progress import Progress
 from tools.evaluation.baselines import PictureCodec, linear_simulator
 from tools.evaluation.case import BASELINES, Case, CaseError
 from tools.evaluation.pictures import Pictures
@@ -38,10 +37,11 @@ class Evaluation:
         """
         described = [self.describe(case) for case in cases]
         missing = [case for case, row in zip(cases, described, strict=True) if self.results.find(row) is None]
-        with tqdm(total=len(missing) * len(self.pictures), unit="picture", disable=quiet or not missing) as bar:
+        total = len(missing) * len(self.pictures)
+        with Progress("pictures", total, quiet=quiet or not missing) as progress:
             for case in missing:
-                bar.set_description(f"{case.channel} {case.snr_db:g} dB, {case.label}")
-                self._measure(case, bar)
+                progress.advance(0, f"{case.channel} {case.snr_db:g} dB, {case.label}")
+                self._measure(case, progress)
         return [row for row in map(self.results.find, described) if row is not None]
 
     def describe(self, case: Case) -> Row:
@@ -49,7 +49,7 @@ class Evaluation:
         weights = "" if case.scheme in ("jpeg", "webp", "avif") else self.simulator.name
         return describe(case, self.pictures.name, len(self.pictures), weights, self.simulator.seed)
 
-    def _measure(self, case: Case, bar: Any) -> None:
+    def _measure(self, case: Case, progress: Progress) -> None:
         row, outcomes, note = self.describe(case), [], ""
         link: Any = self._baseline(case.scheme) if case.scheme in BASELINES else self.simulator
         sent = Case(case.channel, case.snr_db, "none") if case.scheme == "linear" else case
@@ -58,10 +58,10 @@ class Evaluation:
         try:
             for batch in self.pictures.batches:
                 outcomes += link.simulate(batch, sent)
-                bar.update(len(batch.pictures))
+                progress.advance(len(batch.pictures))
         except CaseError as error:
             self.results.add(row | {"note": f"not possible: {error}"})
-            bar.update(len(self.pictures) - len(outcomes))
+            progress.advance(len(self.pictures) - len(outcomes))
             return
         if getattr(link, "unfit", 0) > unfit:
             note = f"{link.unfit - unfit} of {len(outcomes)} pictures fit at no quality: sent as their mean colour"

@@ -23,9 +23,7 @@ from semstream.codec.coder import FeatureCoder
 from semstream.codec.side_information import SCALE_BITS
 from semstream.metrics.quality import ms_ssim, psnr
 from semstream.phy import channel as phy_channel
-from semstream.phy.equalizer import mmse
-from semstream.phy.modulation import pam_demodulate, pam_modulate, pam_noise_variance
-from semstream.phy.power import normalize
+from semstream.phy.amplitudes import from_symbols, to_symbols
 from semstream.phy.random import generator
 from tools.evaluation.case import Case, CaseError
 from tools.evaluation.digital import Digital
@@ -163,14 +161,11 @@ class Simulator:
         except AllocationError as error:
             raise CaseError(f"{case.label}, {case.bits:g} bits: {error}") from None
         sent = self.coder.amplitudes(coded.payload, coded.side)
-        scaled, gain = normalize(sent, 1.0)
-        symbols = pam_modulate(scaled)
+        symbols, gain = to_symbols(sent)
         reception = phy_channel.apply(
             symbols, case.channel, case.snr_db, generator(self.seed, "air", number), time=number % 100
         )
-        equalized = mmse(*reception)
-        heard = pam_demodulate(equalized.unbiased, sent.size) / gain
-        noise = pam_noise_variance(equalized.noise_variance, sent.size, gain)
+        heard, noise = from_symbols(*reception, sent.size, gain)
         value, variance = self.coder.observe(heard, noise, coded.side, mode=case.dequantize or "linear")
         side_bits = coded.side.side_bits + (0 if scheme == "none" else SCALE_BITS)
         return value, variance, (coded.side.payload_bits, side_bits, features.size, symbols.size)

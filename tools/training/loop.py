@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from semstream.codec import checkpoint
 from semstream.codec.air import AirDraw
@@ -34,6 +33,7 @@ from semstream.codec.training import (
 )
 from semstream.data.crop_bank import CropBank, crop_bank
 from semstream.data.training import load_training
+from semstream.progress import Progress
 from tools.training.options import ENDLESS, PRESETS
 from tools.training.validation import to_tensor, validation_psnr
 
@@ -207,34 +207,35 @@ class Training:
 
     def run(self) -> bool:
         """Train to the end; whether Ctrl-C came before it."""
-        options = self.options
-        total = options.steps if options.steps < ENDLESS else None
-        bar = tqdm(initial=self.step, total=total, disable=self.rank > 0, unit="step", mininterval=5)
+        total = self.options.steps if self.options.steps < ENDLESS else None
+        with Progress("steps", total, done=self.step, quiet=self.rank > 0) as bar:
+            try:
+                self._train(bar)
+            except KeyboardInterrupt:
+                return True
+        return False
+
+    def _train(self, bar: Progress) -> None:
         smooth: Tensor | None = None
         kept = shown = time.monotonic()
-        interrupted = False
-        try:
-            while True:
-                progress, over = self.progress()
-                if over:
-                    break
-                if progress >= self.falls_at and not self.falling:
-                    self.falling = True
-                    if self.rank == 0:
-                        self.keep(stable=True)
-                loss = self.take(self.bank.batch(options.batch), progress)
-                smooth = loss if smooth is None else smooth.lerp_(loss, 0.02)
-                bar.update()
-                now = time.monotonic()
-                if now - shown > SHOW_EVERY_S:
-                    shown = now
-                    bar.set_postfix(loss=f"{smooth.item():.3f}", progress=f"{progress:.1%}")
-                if self.rank == 0 and now - kept > KEEP_EVERY_S:
-                    kept = now
-                    self.keep()
-                    if self.validation is not None:
-                        tqdm.write(f"step {self.step}, {self.seconds / 60:.1f} min: {self.quality()}")
-        except KeyboardInterrupt:
-            interrupted = True
-        bar.close()
-        return interrupted
+        said = ""
+        while True:
+            progress, over = self.progress()
+            if over:
+                return
+            if progress >= self.falls_at and not self.falling:
+                self.falling = True
+                if self.rank == 0:
+                    self.keep(stable=True)
+            loss = self.take(self.bank.batch(self.options.batch), progress)
+            smooth = loss if smooth is None else smooth.lerp_(loss, 0.02)
+            now = time.monotonic()
+            if now - shown > SHOW_EVERY_S:
+                shown = now
+                said = f"loss {smooth.item():.3f}, {progress:.1%}"
+            bar.advance(1, said)
+            if self.rank == 0 and now - kept > KEEP_EVERY_S:
+                kept = now
+                self.keep()
+                if self.validation is not None:
+                    bar.note(f"step {self.step}, {self.seconds / 60:.1f} min: {self.quality()}")

@@ -101,13 +101,13 @@ def inherit(block: Block, port: str, frame: Frame, source: Frame, numbering: Num
 
 
 def stamp(block: Block, port: str, frame: Frame, numbering: Numbering) -> None:
-    """Number and time a frame of a source, in place, and check it. A frame that has a t0_ns keeps it (replay)."""
+    """Check a frame of a source, number and time it, in place. A frame that has a t0_ns keeps it (replay)."""
     frame.seq = numbering.take(port, frame.stream)
+    check(block, block.outputs[port], frame)
     now = time.time_ns()
     if not 0 < frame.t0_ns <= MAX_SEQ:
         frame.t0_ns = now
     frame.trace = [[block.name, now]]
-    check(block, block.outputs[port], frame)
 
 
 def check(block: Block, out: Out, frame: Frame) -> None:

@@ -1,1 +1,1 @@
-"""How frames get from node to node: sockets, credit, order, joins. Imports graph and all below."""
+"""How frames get from node to node: sockets, credit, shared memory, order, joins. Imports graph and all below."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import zmq
@@ -13,91 +13,19 @@ import zmq
 from semstream.runtime.block.block import In
 from semstream.runtime.counters import NodeCounters
 from semstream.runtime.edges import sockets
-from semstream.runtime.edges.order import Join, Reorder
-from semstream.runtime.edges.sender import CREDIT_MESSAGES
-from semstream.runtime.edges.sockets import NOBLOCK, Socket
+from semstream.runtime.edges.handles import MARK, Mailboxes
+from semstream.runtime.edges.link import Arrival, InputPort, Link
+from semstream.runtime.edges.order import Join
+from semstream.runtime.edges.sockets import NOBLOCK, RCVMORE, Socket
 from semstream.runtime.errors import WireError
-from semstream.runtime.frames import wire
+from semstream.runtime.frames import handover, wire
 from semstream.runtime.frames.frame import Frame
 from semstream.runtime.graph.nodes import InputSpec
 
+ALONE_NS = 300_000
+"""A frame that comes over a link after this long is worked on before the link is looked at again."""
 QUIET_S = 0.1
 """A link whose sender has died is drained until nothing has come for this long."""
-
-
-class Arrival:
-    """A frame that has come and is not yet taken."""
-
-    __slots__ = ("at_ns", "frame", "granted", "link")
-
-    def __init__(self, frame: Frame, link: Link, at_ns: int) -> None:
-        self.frame = frame
-        self.link = link
-        self.at_ns = at_ns
-        self.granted = False
-
-
-class Link:
-    """One DEALER, connected to one sender."""
-
-    def __init__(self, context: zmq.Context[Socket], port: InputPort, spec: InputSpec, index: int, node: str) -> None:
-        self.port = port
-        self.index = index
-        self.endpoint = spec.endpoints[index]
-        self.producer = spec.producers[index]
-        self.remote = spec.remote
-        self.ended = False
-        self.silent_since = 0.0
-        self.greeted = not spec.remote
-        self.opened = time.monotonic()
-        self._owed = 0
-        self._batch = max(1, spec.credit // 2)
-        self.limit = max(port.declared.type.max_message_bytes, wire.MAX_HEADER_BYTES)
-        self.socket = sockets.open_socket(context, zmq.DEALER, self.limit, spec.remote)
-        self.monitor: Socket | None = None
-        if spec.remote:
-            self.monitor = sockets.monitor(self.socket)
-            if spec.curve is not None:
-                sockets.secure_client(self.socket, spec.curve)
-        self.socket.connect(self.endpoint)
-        hello: dict[str, Any] = {"node": node, "credit": spec.credit}
-        if spec.remote:
-            hello["type"] = port.declared.type.describe()
-        self.socket.send(wire.control("hello", **hello))
-
-    def grant(self) -> None:
-        """Give the sender credit for one more frame; small grants are sent together."""
-        self._owed += 1
-        if self._owed >= self._batch and not self.ended:
-            with contextlib.suppress(zmq.Again):  # if the sender takes nothing, keep it for the next time
-                self.socket.send(CREDIT_MESSAGES[self._owed], NOBLOCK)
-                self._owed = 0
-
-    def say_bye(self) -> None:
-        """Tell a sender in another flowgraph that this end leaves before the stream has ended."""
-        if self.remote and self.greeted and not self.ended:
-            with contextlib.suppress(zmq.ZMQError):
-                self.socket.send(wire.control("bye"), zmq.NOBLOCK)
-
-    def close(self, linger_ms: int) -> None:
-        """Close the socket."""
-        if self.monitor is not None:
-            self.socket.disable_monitor()
-            self.monitor.close(0)
-            self.monitor = None
-        self.socket.close(linger_ms)
-
-
-class InputPort:
-    """One input port with its links."""
-
-    def __init__(self, context: zmq.Context[Socket], spec: InputSpec, declared: In, node: str) -> None:
-        self.spec = spec
-        self.name = spec.port
-        self.declared = declared
-        self.links = [Link(context, self, spec, i, node) for i in range(len(spec.endpoints))]
-        self.reorder: Reorder[Arrival] | None = Reorder(len(self.links)) if len(self.links) > 1 else None
-        self.ended = False
 
 
 class Inputs:
@@ -114,11 +42,15 @@ class Inputs:
         node: str,
         counters: NodeCounters,
         log: logging.Logger,
+        mailboxes: Mailboxes | None = None,
     ) -> None:
         self.counters = counters
         self.log = log
         by_port = {spec.port: spec for spec in specs}
-        self.ports = [InputPort(context, by_port[name], port, node) for name, port in declared.items()]
+        joined = len(declared) > 1
+        self.ports = [
+            InputPort(context, by_port[name], port, node, mailboxes, joined) for name, port in declared.items()
+        ]
         self.join: Join[Arrival] | None = Join(declared) if len(declared) > 1 else None
         self.ready: deque[dict[str, Arrival] | wire.Gap] = deque()
         self.lost = ""
@@ -140,21 +72,37 @@ class Inputs:
 
     def on_readable(self, link: Link) -> None:
         """Take every message that has come over a link."""
-        receive = link.socket.recv
-        link.silent_since = 0.0 if not link.silent_since else time.monotonic()
-        while not link.ended and sockets.readable(link.socket):
-            part = receive(NOBLOCK, copy=False)
-            parts: list[Any] = [part.bytes]
-            while part.more:
-                part = receive(NOBLOCK, copy=False)
-                parts.append(part.buffer)
-            try:
-                message = wire.decode(parts, link.port.declared.type)
-                self._on_message(link, message)
-            except WireError as error:
-                self.counters.bad[error.reason] += 1
-                self.log.warning("port %s: bad message from %s dropped: %s", link.port.name, link.endpoint, error)
-                link.grant()  # it may have used up credit; the sender caps what is too much
+        if link.silent_since:
+            link.silent_since = time.monotonic()
+        socket, mailbox = link.socket, link.mailbox
+        try:
+            while not link.ended:
+                first = socket.recv(NOBLOCK)
+                try:
+                    handed = mailbox.take(first) if mailbox is not None else None
+                    if handed is not None:
+                        offered, gaps = handed
+                        frame = handover.accept(offered, link.port.declared.type)
+                        alone = self._on_frame(link, frame, gaps)
+                    else:
+                        parts = _all_parts(socket, first)
+                        if mailbox is not None and first[:1] == MARK:
+                            raise WireError("handle", f"{first[1:20]!r} stands for no frame")
+                        message = wire.decode(parts, link.port.declared.type, link.slots)
+                        if message.frame is not None:
+                            alone = self._on_frame(link, message.frame, message.gaps)
+                        else:
+                            alone = False
+                            self._on_control(link, message)
+                except WireError as error:
+                    self.counters.bad[error.reason] += 1
+                    self.log.warning("port %s: bad message from %s dropped: %s", link.port.name, link.endpoint, error)
+                    link.grant()  # it may have used up credit; the sender caps what is too much
+                    alone = False
+                if (alone and not link.remote) or not sockets.readable(socket):
+                    return  # a frame that comes alone is worked on at once
+        except zmq.Again:
+            return
 
     def on_monitor(self, link: Link) -> None:
         """Note that the connection to another flowgraph is lost."""
@@ -190,6 +138,8 @@ class Inputs:
             for link in port.links:
                 if link.ended:
                     continue
+                if link.slots is not None and link.slots.has_given_back:
+                    link.settle()
                 if link.silent_since and now - link.silent_since > QUIET_S:
                     self._end(link)
                 elif not link.greeted and now - link.opened > port.spec.connect_timeout_s:
@@ -205,37 +155,46 @@ class Inputs:
             arrival.granted = True
             arrival.link.grant()
 
-    def _on_message(self, link: Link, message: wire.Message) -> None:
+    def _on_frame(self, link: Link, frame: Frame, gaps: Sequence[wire.Gap]) -> bool:
+        """Take a frame; returns whether none has come over this link for a while before it."""
         port = link.port
-        for gap in message.gaps:
+        for gap in gaps:
             self._on_gap(port, gap)
-        frame = message.frame
-        if frame is not None:
-            counters = self.counters
-            counters.frames_in[port.name] += 1
-            counters.bytes_in[port.name] += frame.nbytes
-            arrival = Arrival(frame, link, time.perf_counter_ns())
-            if port.reorder is None:
-                self._deliver(port, arrival)
-            else:
-                released = port.reorder.push(link.index, (frame.stream, frame.seq), arrival)
-                for _, other in released:
-                    self._deliver(port, other)
-                if all(other is not arrival for _, other in released):
-                    self._grant_early(port, arrival, port.reorder.held_of[link.index])
-            depth = len(self.ready)
-            if depth > counters.queue_peak[port.name]:
-                counters.queue_peak[port.name] = depth
-        elif message.kind == "gap":
+        now = time.perf_counter_ns()
+        alone = now - link.last_ns > ALONE_NS
+        link.last_ns = now
+        arrival = Arrival(frame, link, now)
+        if port.reorder is None:
+            self._deliver(port, arrival)
+        else:
+            released = port.reorder.push(link.index, (frame.stream, frame.seq), arrival)
+            for _, other in released:
+                self._deliver(port, other)
+            if all(other is not arrival for _, other in released):
+                self._grant_early(port, arrival, port.reorder.held_of[link.index])
+        counters = self.counters
+        counters.frames_in[port.name] += 1
+        counters.bytes_in[port.name] += frame.nbytes
+        depth = len(self.ready)
+        if depth > counters.queue_peak[port.name]:
+            counters.queue_peak[port.name] = depth
+        return alone
+
+    def _on_control(self, link: Link, message: wire.Message) -> None:
+        for gap in message.gaps:
+            self._on_gap(link.port, gap)
+        if message.kind == "gap":
             link.grant()
         elif message.kind == "eos":
             self._end(link)
         elif message.kind == "error":
             if link.remote:
-                self._lose(link, f"port {port.name!r}: {str(message.fields.get('text'))[:10_000]}")
+                self._lose(link, f"port {link.port.name!r}: {str(message.fields.get('text'))[:10_000]}")
             self._end(link)
         elif message.kind == "hello":
             link.greeted = True
+        elif message.kind == "share":
+            link.find_memory(message)
         elif message.kind != "ping":
             raise WireError("kind", f"a sender sends no {message.kind}")
 
@@ -272,6 +231,7 @@ class Inputs:
     def _drop(self, unmatched: list[Arrival], gaps: list[wire.Gap]) -> None:
         for arrival in unmatched:
             self.counters.drops[f"{arrival.link.port.name}: unmatched"] += 1
+            del arrival.frame
             self.taken(arrival)
         self.ready.extend(gaps)
 
@@ -291,3 +251,13 @@ class Inputs:
     def _lose(self, link: Link, why: str) -> None:
         self.lost = self.lost or why
         self._end(link)
+
+
+def _all_parts(socket: Socket, first: bytes) -> list[Any]:
+    parts: list[Any] = [first]
+    more = socket.get(RCVMORE)
+    while more:
+        part = socket.recv(NOBLOCK, copy=False)
+        parts.append(part.buffer)
+        more = part.more
+    return parts

@@ -2,10 +2,12 @@
 
       sender (ROUTER, binds)                    receiver (DEALER, connects)
            <-- hello {node, credit: 2} ----------
+           --- share {pid, fd} ------------------>  between processes of one run: where large arrays are
+           <-- share {found: true} --------------  only now its credit counts
            --- data -----------------------------> works, then grants
            --- data ----------------------------->
            (no credit: waits, or drops by policy)
-           <-- credit {n: 1} --------------------
+           <-- credit {n: 1} | leases -----------
            --- eos ------------------------------>
 
 Several receivers on one edge (replicas) share the work: each frame goes to the one with the most credit.
@@ -23,9 +25,14 @@ import zmq
 
 from semstream.runtime.counters import NodeCounters
 from semstream.runtime.edges import sockets
-from semstream.runtime.edges.sockets import MORE_NOBLOCK, NOBLOCK, SNDMORE, Socket
+from semstream.runtime.edges.credit import CREDITS, LEASE
+from semstream.runtime.edges.handles import Mailbox, Mailboxes
+from semstream.runtime.edges.parcel import Form, Parcel, Shared, let_go
+from semstream.runtime.edges.slots import WARM_BYTES, Lease, Pool
+from semstream.runtime.edges.sockets import MORE_NOBLOCK, NOBLOCK, RCVMORE, SNDMORE, Socket
 from semstream.runtime.errors import FlowgraphError, WireError
 from semstream.runtime.frames import wire
+from semstream.runtime.frames.handover import Offer
 from semstream.runtime.frames.types import ANY, PortType
 from semstream.runtime.graph.nodes import OutputSpec
 
@@ -43,6 +50,8 @@ class Sender:
         block: str,
         counters: NodeCounters,
         log: logging.Logger,
+        mailboxes: Mailboxes | None = None,
+        pool: Pool | None = None,
     ) -> None:
         self.spec = spec
         self.port_type = port_type
@@ -52,7 +61,7 @@ class Sender:
         self.lossless = spec.policy == "block"
         self.credit: dict[bytes, int] = {}
         self.total = 0
-        self.queue: deque[tuple[str, int, list[Any], int]] = deque()
+        self.queue: deque[tuple[str, int, Form, int]] = deque()
         self.gaps: list[list[Any]] = []
         self.discarding = False
         self.stopping = False
@@ -61,6 +70,14 @@ class Sender:
         self._node_of: dict[bytes, str] = {}
         self._awaited = set(spec.consumers)
         self._probed = time.monotonic()
+        self._mailboxes = mailboxes if spec.endpoint.startswith("inproc://") else None
+        self._mailbox_of: dict[bytes, Mailbox] = {}
+        self._pool = pool if spec.shares_memory else None
+        self._leases: dict[bytes, dict[int, Lease]] = {}
+        self._asked: dict[bytes, tuple[str, int]] = {}
+        self._apart: dict[bytes, str] = {}
+        if self._pool is not None and not self.lossless:
+            self._pool.allow(spec.depth)
         self._authenticator: Any = None
         self.socket = sockets.open_socket(context, zmq.ROUTER, wire.MAX_HEADER_BYTES, spec.remote)
         self.socket.router_mandatory = True
@@ -82,23 +99,34 @@ class Sender:
         """Whether a frame given now is taken without waiting."""
         return not self.lossless or self.total > 0 or self.discarding
 
+    def ready_now(self) -> bool:
+        """`ready` once credit that has come meanwhile is counted: cheaper than a poll of all sockets."""
+        self.on_readable()
+        return self.ready
+
     @property
     def settled(self) -> bool:
         """Whether nothing is left to send and every receiver has said hello, so that EOS reaches all of them."""
         waits_for_one = self.spec.remote and not self.credit and not self.stopping
         return self.discarding or not (self.queue or self.gaps or self._awaited or waits_for_one)
 
-    def give(self, stream: str, seq: int, parts: list[Any], nbytes: int) -> None:
+    def give(self, parcel: Parcel) -> None:
         """Send a frame, or queue it where the policy allows frames to be lost. Lossless edges need `ready` first."""
         if self.discarding:
             self.counters.drops[f"{self.spec.edge}: receiver gone"] += 1
             return
+        form = self._form(parcel)
+        if not (self.total or self.lossless):
+            self.on_readable()  # between two frames of a busy block nobody else has looked
         if self.total and not self.queue:
-            self._transmit(parts, nbytes)
+            self._transmit(form, parcel.nbytes)
             return
-        self.queue.append((stream, seq, parts, nbytes))
+        if isinstance(form, Shared):
+            form.lease.hold()
+        self.queue.append((parcel.frame.stream, parcel.frame.seq, form, parcel.nbytes))
         while not self.lossless and len(self.queue) > self.spec.depth:
             old = self.queue.popleft()
+            let_go(old[2])
             self.counters.drops[f"{self.spec.edge}: {self.spec.policy}"] += 1
             self._note_gap(old[0], old[1], old[1])
         self.flush()
@@ -112,8 +140,9 @@ class Sender:
     def flush(self) -> None:
         """Send what credit allows."""
         while self.total and self.queue:
-            _, _, parts, nbytes = self.queue.popleft()
-            self._transmit(parts, nbytes)
+            _, _, form, nbytes = self.queue.popleft()
+            self._transmit(form, nbytes)
+            let_go(form)
         if self.total and self.gaps:
             header = wire.control("gap", gaps=self.gaps)
             self.gaps = []
@@ -137,16 +166,19 @@ class Sender:
     def on_readable(self) -> None:
         """Take credit and hellos."""
         granted = False
-        while sockets.readable(self.socket):
+        socket = self.socket
+        while sockets.readable(socket):
             try:
-                parts = self.socket.recv_multipart(NOBLOCK)
+                parts = [socket.recv(NOBLOCK)]
+                while socket.get(RCVMORE):
+                    parts.append(socket.recv(NOBLOCK))
             except zmq.ZMQError as error:
                 if error.errno == errno.EHOSTUNREACH:
                     continue
                 raise
             identity = parts[0]
             try:
-                count = _CREDITS.get(parts[1]) if len(parts) == 2 else None
+                count = CREDITS.get(parts[1]) if 1 < len(parts) < 4 else None
                 if count is None:
                     self._on_message(identity, wire.decode(parts[1:], ANY))
                     granted = True
@@ -154,6 +186,8 @@ class Sender:
                 limit = self._granted.get(identity)
                 if limit is None:
                     raise WireError("no_hello", "credit from a peer that has not said hello")
+                if len(parts) == 3:
+                    self._take_back(identity, parts[2])
             except WireError as error:
                 self.counters.bad[error.reason] += 1
                 self.log.warning("port %s: bad message from a receiver dropped: %s", self.spec.port, error)
@@ -188,11 +222,18 @@ class Sender:
             if identity in self.credit:
                 self._peer_left(identity, "left before the end of the stream")
             return
+        if message.kind == "share" and identity in self._asked:
+            known = self._asked.pop(identity)
+            if fields.get("found") is not True:
+                self._apart[identity] = str(fields.get("why"))[:1000]
+            self._admit(identity, *known)
+            return
         if message.kind == "credit":
             raise WireError("credit", "an odd credit message")
         if message.kind != "hello":
             raise WireError("kind", f"a receiver sends no {message.kind}")
-        count, node = fields.get("credit"), fields.get("node")
+        count: Any = fields.get("credit")
+        node: Any = fields.get("node")
         if type(count) is not int or not 0 < count <= wire.MAX_CREDIT or type(node) is not str or len(node) > 256:
             raise WireError("hello", "credit or node is missing")
         if self.spec.remote:
@@ -207,30 +248,96 @@ class Sender:
                 raise WireError("hello_type", text)
             hello = wire.control("hello", block=self.block, port=self.spec.port, type=self.port_type.describe())
             self._raw_send(identity, hello)
-        if identity not in self.credit:
-            self.total += count
-            self.credit[identity] = self._granted[identity] = count
-            self._node_of[identity] = node
-            self._awaited.discard(node)
+        if identity in self.credit or identity in self._asked:
+            return
+        if self._mailboxes is not None:
+            mailbox = self._mailboxes.find(fields.get("mailbox"))
+            if mailbox is None:
+                raise WireError("hello", "it has no mailbox in this run")
+            self._mailbox_of[identity] = mailbox
+        pool = self._pool
+        if pool is not None:
+            hold = fields.get("hold")
+            pool.allow(hold if type(hold) is int and 0 < hold <= wire.MAX_CREDIT else count)
+            if pool.address is not None:  # it gets credit once it has said whether it finds the memory
+                self._asked[identity] = (node, count)
+                self._raw_send(identity, wire.control("share", pid=pool.address[0], fd=pool.address[1]))
+                return
+        self._admit(identity, node, count)
 
-    def _transmit(self, parts: list[Any], nbytes: int) -> None:
+    def _admit(self, identity: bytes, node: str, count: int) -> None:
+        self.total += count
+        self.credit[identity] = self._granted[identity] = count
+        self._node_of[identity] = node
+        self._leases[identity] = {}
+        self._awaited.discard(node)
+
+    def _form(self, parcel: Parcel) -> Form:
+        """What this edge sends of a frame; what should have gone through shared memory and cannot is counted."""
+        if self._mailboxes is not None:
+            return parcel.offer()
+        pool = self._pool
+        if pool is None or not self.credit or not parcel.is_large:
+            return parcel.parts()
+        why = next(iter(self._apart.values()), "")
+        if not why:
+            if parcel.nbytes >= WARM_BYTES:
+                self.on_readable()  # the slot that came back last is the best one
+            shared = parcel.shared(pool)
+            if shared is not None:
+                return shared
+            why = pool.lack
+        self.counters.copies[f"{self.spec.edge}: {why}"] += 1
+        return parcel.parts()
+
+    def _take_back(self, identity: bytes, numbers: bytes) -> None:
+        """End the leases that a receiver gives back."""
+        if len(numbers) % 8:
+            raise WireError("slot", "leases are not numbers of 8 bytes")
+        leases = self._leases[identity]
+        for (number,) in LEASE.iter_unpack(numbers):
+            lease = leases.pop(number, None)
+            if lease is None:
+                raise WireError("slot", f"lease {number} given back by one that has it not")
+            lease.release()
+
+    def _transmit(self, form: Form, nbytes: int) -> None:
         credit = self.credit
         identity = next(iter(credit)) if len(credit) == 1 else max(credit, key=credit.__getitem__)
-        if self.gaps:
-            parts = [_with_gaps(parts[0], self.gaps), *parts[1:]]
+        gaps = self.gaps
+        if gaps:
             self.gaps = []
         credit[identity] -= 1
         self.total -= 1
-        if self._send(identity, parts):
+        if isinstance(form, Offer):
+            mailbox = self._mailbox_of[identity]
+            handle = mailbox.put((form, [(stream, first, last) for stream, first, last in gaps] if gaps else ()))
+            sent = self._send(identity, [handle])
+            if not sent:
+                mailbox.take(handle)
+        else:
+            lease = None
+            if not isinstance(form, Shared):
+                parts = form
+            elif identity in self._apart:  # it came while the frame was waiting
+                parts = form.parcel.parts()
+            else:
+                parts, lease = form.parts, form.lease
+                lease.hold()
+                self._leases[identity][lease.number] = lease
+            sent = self._send(identity, [_with_gaps(parts[0], gaps), *parts[1:]] if gaps else parts)
+        if sent:
             self.counters.bytes_out[self.spec.edge] += nbytes
 
     def _send(self, identity: bytes, parts: list[Any]) -> bool:
         try:
-            self.socket.send(identity, MORE_NOBLOCK)
-            last = len(parts) - 1
-            for i, part in enumerate(parts):
-                large = len(part) >= wire.ZERO_COPY_BYTES
-                self.socket.send(part, SNDMORE if i < last else 0, copy=not large)
+            send = self.socket.send
+            send(identity, MORE_NOBLOCK)
+            if len(parts) > 1:
+                for part in parts[:-1]:
+                    send(part, SNDMORE, copy=len(part) < wire.ZERO_COPY_BYTES)
+            last = parts[-1]
+            send(last, copy=len(last) < wire.ZERO_COPY_BYTES)
             return True
         except zmq.ZMQError as error:
             if error.errno not in (errno.EHOSTUNREACH, errno.EAGAIN):
@@ -259,11 +366,17 @@ class Sender:
         self.total -= self.credit.pop(identity, 0)
         self._granted.pop(identity, None)
         self._node_of.pop(identity, None)
+        self._mailbox_of.pop(identity, None)
+        self._apart.pop(identity, None)
+        # It may still read what it has not given back: those slots are not used again.
+        self._leases.pop(identity, None)
 
     def _discard(self) -> None:
         self.discarding = True
         if self.queue:
             self.counters.drops[f"{self.spec.edge}: receiver gone"] += len(self.queue)
+        for waiting in self.queue:
+            let_go(waiting[2])
         self.queue.clear()
         self.gaps = []
 
@@ -276,8 +389,6 @@ class Sender:
             del gaps[: -wire.MAX_ITEMS // 64]
 
 
-_CREDITS = {wire.control("credit", n=n): n for n in range(1, wire.MAX_CREDIT + 1)}
-CREDIT_MESSAGES = {n: message for message, n in _CREDITS.items()}
 _PING = wire.control("ping")
 _GAPS_KEY = wire.pack("gaps")
 

@@ -21,6 +21,7 @@ Socket = zmq.Socket[bytes]
 NOBLOCK = int(zmq.NOBLOCK)
 SNDMORE = int(zmq.SNDMORE)
 MORE_NOBLOCK = SNDMORE | NOBLOCK
+RCVMORE = int(zmq.RCVMORE)
 _EVENTS = int(zmq.EVENTS)
 _POLLIN = int(zmq.POLLIN)
 

@@ -6,7 +6,6 @@ import importlib
 import json
 import logging
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -15,8 +14,10 @@ from typing import Any, NoReturn
 import zmq
 
 from semstream.runtime.block.block import Block
+from semstream.runtime.edges.handles import Mailboxes
 from semstream.runtime.edges.sockets import LINGER_MS, Socket
 from semstream.runtime.engines.control import ControlLine, LogForwarder
+from semstream.runtime.engines.folder import remove_folder
 from semstream.runtime.engines.main_script import load_main
 from semstream.runtime.engines.node import Node, run_node
 from semstream.runtime.frames.types import PortType
@@ -28,7 +29,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to the group; the owner coordinates the stop
     line = sys.stdin.buffer.readline()
-    if not line:
+    if not line:  # the owner was killed before it could say what to do
+        remove_folder(sys.argv[1])
         os._exit(1)
     run(json.loads(line))
 
@@ -48,6 +50,7 @@ def run(job: dict[str, Any]) -> NoReturn:
     logging.getLogger("semstream").setLevel(logging.INFO)
     sys.argv = job["argv"]
     context: zmq.Context[Socket] = zmq.Context()
+    mailboxes = Mailboxes()
     threads = []
     for item in job["nodes"]:
         spec = NodeSpec.from_plain(item["spec"])
@@ -57,7 +60,7 @@ def run(job: dict[str, Any]) -> NoReturn:
         except BaseException as error:
             _report_failure(context, spec, error)
             continue
-        node = Node(spec, block, context, logs, types)
+        node = Node(spec, block, context, logs, types, mailboxes)
         threads.append(threading.Thread(target=run_node, args=(node,), name=spec.node, daemon=True))
     for thread in threads[1:]:
         thread.start()
@@ -98,5 +101,5 @@ def _report_failure(context: zmq.Context[Socket], spec: NodeSpec, error: BaseExc
 def _exit_with_owner(folder: str) -> None:
     while os.read(0, 4096):  # the lifeline, which forked children share
         pass
-    shutil.rmtree(folder, ignore_errors=True)  # nobody else is left to do it if the owner was killed
+    remove_folder(folder)  # nobody else is left to do it if the owner was killed
     os._exit(1)

@@ -43,17 +43,20 @@ class Children:
 
     Parameters
     ----------
+    folder
+        Folder of the run's sockets; who outlives a killed owner removes it.
     fork
         Whether to try a fork server; otherwise each child is a fresh interpreter.
     """
 
-    def __init__(self, fork: bool = True) -> None:
+    def __init__(self, folder: str, fork: bool = True) -> None:
+        self._folder = folder
         self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
         self._pipes: list[Any] = []
         self._server: ForkServer | None = None
         if fork:
             try:
-                self._server = ForkServer(self._environment, self._fresh)
+                self._server = ForkServer(self._environment, folder, self._fresh)
             except (OSError, AttributeError) as error:  # a limit is reached; a system without pidfd
                 LOG.warning("no fork server (%s): every block starts an interpreter of its own", error)
 
@@ -81,7 +84,7 @@ class Children:
 
     def _fresh(self, job: Mapping[str, Any]) -> Child:
         child = subprocess.Popen(
-            [sys.executable, "-c", "from semstream.runtime.engines.child import main; main()"],
+            [sys.executable, "-c", "from semstream.runtime.engines.child import main; main()", self._folder],
             stdin=subprocess.PIPE,
             env=self._environment,
             process_group=0,  # Ctrl-C reaches the owner alone, which then stops the children in order
@@ -101,14 +104,16 @@ class ForkServer:
     says so; children that it has forked do not depend on it.
     """
 
-    def __init__(self, environment: Mapping[str, str], fresh: Callable[[Mapping[str, Any]], Child]) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], folder: str, fresh: Callable[[Mapping[str, Any]], Child]
+    ) -> None:
         _ = os.pidfd_open, signal.pidfd_send_signal  # Linux
         self._fresh = fresh
         self._socket, theirs = socket.socketpair()
         with theirs:
             command = "from semstream.runtime.engines.fork_server import main; main()"
             self._process = subprocess.Popen(
-                [sys.executable, "-c", command, str(theirs.fileno())],
+                [sys.executable, "-c", command, str(theirs.fileno()), folder],
                 stdin=subprocess.PIPE,
                 env=environment,
                 pass_fds=[theirs.fileno()],

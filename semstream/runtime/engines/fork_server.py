@@ -25,16 +25,20 @@ import sys
 import threading
 from typing import Any
 
+from semstream.runtime.engines.folder import remove_folder
+
 
 def main() -> None:
     """Do as the owner says until it goes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    _serve(socket.socket(fileno=int(sys.argv[1])))
+    if _serve(socket.socket(fileno=int(sys.argv[1]))):
+        remove_folder(sys.argv[2])
     os._exit(0)
 
 
-def _serve(owner: socket.socket) -> None:
+def _serve(owner: socket.socket) -> bool:
+    """Whether it has ended because the owner has gone."""
     children: dict[int, tuple[int, int]] = {}
     waiting = select.poll()
     waiting.register(owner, select.POLLIN)
@@ -43,13 +47,13 @@ def _serve(owner: socket.socket) -> None:
             if fd == owner.fileno():
                 message = _take(owner)
                 if message is None:
-                    return
+                    return True
                 if "import" in message:
                     _import(message["import"])
                     threads = threading.active_count()
                     _tell(owner, {"threads": threads})
                     if threads > 1:
-                        return
+                        return False
                     continue
                 pid = os.fork()
                 if pid == 0:

@@ -7,20 +7,25 @@ from collections.abc import Callable
 from typing import Any
 
 import zmq
+from zmq.backend import zmq_poll
 
 from semstream.runtime.block.block import Block
 from semstream.runtime.block.calling import Numbering
 from semstream.runtime.block.settings import changed
 from semstream.runtime.counters import NodeCounters
+from semstream.runtime.edges.handles import Mailboxes
 from semstream.runtime.edges.receiver import Inputs
 from semstream.runtime.edges.sender import Sender
+from semstream.runtime.edges.slots import Pool
 from semstream.runtime.edges.sockets import Socket
 from semstream.runtime.engines.control import ControlLine, LogForwarder
 from semstream.runtime.errors import FlowgraphError, SemstreamError
+from semstream.runtime.frames import wire
 from semstream.runtime.frames.types import PortType
 from semstream.runtime.graph.nodes import NodeSpec
 
 IDLE_MS = 100
+TICK_NS = IDLE_MS * 1_000_000
 REPORT_EVERY_S = 0.5
 
 
@@ -34,11 +39,15 @@ class NodeHost:
         context: zmq.Context[Socket],
         logs: LogForwarder | None = None,
         out_types: dict[str, PortType] | None = None,
+        mailboxes: Mailboxes | None = None,
     ) -> None:
         self.spec = spec
         self.block = block
         self.context = context
         self.logs = logs
+        self.mailboxes = mailboxes
+        self._pool: Pool | None = None
+        self._pack = wire.packer()
         self.out_types = out_types or {name: port.type for name, port in block.outputs.items()}
         self.counters = NodeCounters()
         self.numbering = Numbering()
@@ -51,7 +60,8 @@ class NodeHost:
         self._handlers: dict[Any, Callable[[], None]] = {}
         self._poller = zmq.Poller()
         self._pumped_ns = 0
-        self._ticked = self._reported = time.monotonic()
+        self._ticked_ns = time.perf_counter_ns()
+        self._reported = time.monotonic()
         self._blocked_ns = 0
         self._lost = False
         self._senders: dict[str, list[Sender]] = {}
@@ -64,13 +74,12 @@ class NodeHost:
 
     def pump(self, timeout_ms: int) -> None:
         """Serve control, credit and arrivals; wait up to `timeout_ms` if there are none."""
-        for socket, _ in self._poller.poll(timeout_ms):
+        for socket, _ in zmq_poll(self._poller.sockets, timeout_ms):
             self._handlers[socket]()
-        self._pumped_ns = time.perf_counter_ns()
-        now = time.monotonic()
-        if now - self._ticked > IDLE_MS / 1000:
-            self._ticked = now
-            self._tick(now)
+        now_ns = self._pumped_ns = time.perf_counter_ns()
+        if now_ns - self._ticked_ns > TICK_NS:
+            self._ticked_ns = now_ns
+            self._tick(time.monotonic())
 
     def _tick(self, now: float) -> None:
         if self._inputs is not None:

@@ -6,10 +6,14 @@ import logging
 import time
 import traceback
 from collections.abc import Iterator
+from functools import partial
 
 from semstream.runtime.block.calling import by_port, call, source_items, stamp
-from semstream.runtime.edges.receiver import Arrival, Inputs
+from semstream.runtime.edges.link import Arrival
+from semstream.runtime.edges.parcel import Parcel
+from semstream.runtime.edges.receiver import Inputs
 from semstream.runtime.edges.sender import Sender
+from semstream.runtime.edges.slots import Pool, run_of
 from semstream.runtime.edges.sockets import LINGER_MS
 from semstream.runtime.engines.host import IDLE_MS, NodeHost
 from semstream.runtime.errors import BlockError, FlowgraphError, SemstreamError, SkipFrame
@@ -17,7 +21,8 @@ from semstream.runtime.frames import wire
 from semstream.runtime.frames.frame import Frame
 from semstream.runtime.frames.types import ANY
 
-PUMP_EVERY_NS = 1_000_000
+PUMP_EVERY_NS = 5_000_000
+"""A busy node looks so often for what its owner wants; what it lacks for its next frame it looks for at once."""
 
 
 class Halted(Exception):  # noqa: N818 - a signal, not an error
@@ -66,17 +71,22 @@ class Node(NodeHost):
     def _open(self) -> None:
         log = self.block.log
         for spec in self.spec.outputs:
-            sender = Sender(self.context, spec, self.out_types.get(spec.port, ANY), self.spec.block, self.counters, log)
+            port_type = self.out_types.get(spec.port, ANY)
+            if spec.shares_memory and self._pool is None:
+                self._pool = Pool(run_of(spec.endpoint))
+            sender = Sender(
+                self.context, spec, port_type, self.spec.block, self.counters, log, self.mailboxes, self._pool
+            )
             self._senders.setdefault(spec.port, []).append(sender)
             self._all_senders.append(sender)
             self._register(sender.socket, sender.on_readable)
         inputs = self._inputs = Inputs(
-            self.context, self.spec.inputs, self.block.inputs, self.spec.node, self.counters, log
+            self.context, self.spec.inputs, self.block.inputs, self.spec.node, self.counters, log, self.mailboxes
         )
         for link in inputs.links:
-            self._register(link.socket, lambda link=link: inputs.on_readable(link))  # type: ignore[misc]
+            self._register(link.socket, partial(inputs.on_readable, link))
             if link.monitor is not None:
-                self._register(link.monitor, lambda link=link: inputs.on_monitor(link))  # type: ignore[misc]
+                self._register(link.monitor, partial(inputs.on_monitor, link))
 
     def _close(self, failed: bool) -> None:
         if not failed and not self.halted:
@@ -91,6 +101,8 @@ class Node(NodeHost):
         linger = 200 if self.halted or failed else LINGER_MS
         for sender in self._all_senders:
             sender.close(linger)
+        if self._pool is not None:
+            self._pool.close()
         if self._inputs is not None:
             for link in self._inputs.links:
                 link.close(linger)
@@ -146,13 +158,11 @@ class Node(NodeHost):
         assert inputs is not None
         counters = self.counters
         begin = time.perf_counter_ns()
-        frames: dict[str, Frame] = {}
-        for port, arrival in unit.items():
-            counters.wait.add(begin - arrival.at_ns)
-            frames[port] = frame = arrival.frame
-        counters.age.add(time.time_ns() - frame.t0_ns)
+        begin_ns = time.time_ns()
+        frames = {port: arrival.frame for port, arrival in unit.items()}
         self._blocked_ns = 0
         given = set()
+        output: Frame | None = None
         try:
             for port, output in call(block, frames, self.numbering):
                 given.add(port)
@@ -160,6 +170,13 @@ class Node(NodeHost):
         except SkipFrame as skip:
             counters.skips[skip.reason] += 1
         counters.work.add(time.perf_counter_ns() - begin - self._blocked_ns)
+        for arrival in unit.values():  # counted behind the work, which then begins sooner
+            counters.wait.add(begin - arrival.at_ns)
+            stream, seq, t0_ns = arrival.frame.stream, arrival.frame.seq, arrival.frame.t0_ns
+            del arrival.frame
+        counters.age.add(begin_ns - t0_ns)
+        frames.clear()
+        output = None  # with the last reference to its arrays, a frame's slot goes back beside the credit
         # Credit only now: the frame at hand counts, so with credit 2 one is worked on and one waits. Granting first
         # would let a third come, older by one more work time, and cost the frame the time of sending the grant.
         for arrival in unit.values():
@@ -168,7 +185,7 @@ class Node(NodeHost):
             for port, senders in self._senders.items():
                 if port not in given:
                     for sender in senders:
-                        sender.give_gap(frame.stream, frame.seq, frame.seq)
+                        sender.give_gap(stream, seq, seq)
 
     def _generate(self) -> None:
         block = self.block
@@ -203,25 +220,31 @@ class Node(NodeHost):
                 generator.close()
 
     def _emit(self, port: str, frame: Frame) -> None:
-        counters = self.counters
-        counters.frames_out[port] += 1
         senders = self._senders.get(port)
-        if not senders:
-            return
-        parts = wire.encode(frame)
-        nbytes = frame.nbytes
-        for sender in senders:
-            if not sender.ready:
-                begin = time.perf_counter_ns()
-                while not sender.ready:
-                    self.pump(IDLE_MS)
-                    if self.halted:
-                        raise Halted
-                self._blocked_ns += time.perf_counter_ns() - begin
-            sender.give(frame.stream, frame.seq, parts, nbytes)
+        if senders:
+            parcel = Parcel(frame, self._pack)
+            try:
+                for sender in senders:
+                    if not sender.ready:
+                        self._await_ready(sender)
+                    sender.give(parcel)
+            finally:
+                parcel.close()
+        self.counters.frames_out[port] += 1
+
+    def _await_ready(self, sender: Sender) -> None:
+        begin = time.perf_counter_ns()
+        while not sender.ready:
+            self.pump(IDLE_MS)
+            if self.halted:
+                raise Halted
+        self._blocked_ns += time.perf_counter_ns() - begin
 
     def _outputs_ready(self) -> bool:
-        return all(sender.ready for sender in self._all_senders)
+        senders = self._all_senders
+        if len(senders) == 1:  # the usual case, without a generator
+            return senders[0].ready or senders[0].ready_now()
+        return all(sender.ready or sender.ready_now() for sender in senders)
 
 
 def run_node(node: Node) -> None:

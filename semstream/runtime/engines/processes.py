@@ -1,4 +1,6 @@
-"""Engine `processes`: a process a block (or group of blocks), edges over ipc in a private directory.
+"""Engine `processes`: a process a block (or group of blocks), edges over ipc in a private folder.
+
+Large arrays go through shared memory (`semstream.runtime.edges.slots`).
 
 A child gets its nodes as JSON: the class as ``module:qualname``, the settings as JSON. Children are forked from a
 server that has imported what the blocks say they need (`Block.preload`), which takes the time and the memory of PyTorch
@@ -9,12 +11,9 @@ when the owner dies, however it dies, it closes and the child exits. The link of
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 import zmq
@@ -24,9 +23,9 @@ from semstream.runtime.edges import sockets
 from semstream.runtime.edges.sockets import Socket
 from semstream.runtime.engines.children import GONE, Child, Children
 from semstream.runtime.engines.control import MAX_RECORD_BYTES
+from semstream.runtime.engines.folder import choose_folder, make_folder, remove_folder
 from semstream.runtime.graph.plan import Plan
 
-MAX_IPC_PATH = 100
 EXIT_S = 1.0
 
 
@@ -39,7 +38,7 @@ class ProcessEngine:
         self.lines: dict[str, Socket] = {}
         for block in plan.graph.blocks.values():
             reference_of(block)
-        self._directory = _private_directory()
+        self._directory = choose_folder()
         self._context: zmq.Context[Socket] = zmq.Context()
         directory = self._directory
         self._placed = plan.place(
@@ -57,6 +56,8 @@ class ProcessEngine:
 
     def launch(self) -> None:
         """Open the control lines and start every process."""
+        self._starter = Children(self._directory)  # first: it removes the folder if this process is killed
+        make_folder(self._directory)
         groups: dict[str, list[dict[str, object]]] = {}
         for placed in self._placed:
             line = sockets.open_socket(self._context, zmq.DEALER, MAX_RECORD_BYTES, True)
@@ -65,10 +66,9 @@ class ProcessEngine:
             self.lines[placed.spec.node] = line
             types = {port: t.describe() for port, t in placed.out_types.items()}
             groups.setdefault(placed.process, []).append({"spec": placed.spec.to_plain(), "out_types": types})
-        self._start(groups)
+        self._start(groups, self._starter)
 
-    def _start(self, groups: dict[str, list[dict[str, object]]]) -> None:
-        starter = self._starter = Children()
+    def _start(self, groups: dict[str, list[dict[str, object]]], starter: Children) -> None:
         heavy: dict[str, list[str]] = {}
         for placed in self._placed:
             if modules := placed.block.preload():
@@ -128,7 +128,7 @@ class ProcessEngine:
             self._monitors[node].close(0)
             line.close(0)
         self._context.term()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        remove_folder(self._directory)
 
     def _leaving(self, process: str) -> bool:
         """Whether the process is just exiting: its connection closes a little before it does."""
@@ -140,14 +140,6 @@ class ProcessEngine:
 
     def _kill(self, process: str) -> None:
         self._children[process].kill()
-
-
-def _private_directory() -> str:
-    directory = tempfile.mkdtemp(prefix="semstream-")  # mode 0700
-    if len(directory) > MAX_IPC_PATH - 20:
-        os.rmdir(directory)
-        directory = tempfile.mkdtemp(prefix="semstream-", dir="/tmp")  # the path of an ipc socket has 107 bytes
-    return directory
 
 
 def _death(status: int) -> str:

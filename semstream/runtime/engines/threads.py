@@ -1,4 +1,4 @@
-"""Engine `threads`: one thread a block, edges over inproc (arrays are shared, not copied)."""
+"""Engine `threads`: one thread a block, edges over inproc, which carries handles (arrays are shared, not copied)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import threading
 
 import zmq
 
+from semstream.runtime.edges.handles import Mailboxes
 from semstream.runtime.edges.sockets import Socket, open_socket
 from semstream.runtime.engines.control import MAX_RECORD_BYTES
 from semstream.runtime.engines.node import Node, run_node
@@ -24,6 +25,7 @@ class ThreadEngine:
         self.lines: dict[str, Socket] = {}
         self._context: zmq.Context[Socket] = zmq.Context()
         self._context.set(zmq.MAX_SOCKETS, 8192)
+        self._mailboxes = Mailboxes()
         self._placed = plan.place(
             lambda i: f"inproc://control-{i}", lambda i, r, _: f"inproc://edge-{i}-{r}", lambda block: ""
         )
@@ -41,7 +43,7 @@ class ThreadEngine:
             if placed.replica:
                 settings = {name: getattr(block.settings, name) for name in type(block.settings).model_fields}
                 block = type(block)(name=block.name, **settings)
-            node = Node(placed.spec, block, self._context, out_types=placed.out_types)
+            node = Node(placed.spec, block, self._context, out_types=placed.out_types, mailboxes=self._mailboxes)
             thread = threading.Thread(target=run_node, args=(node,), name=placed.spec.node, daemon=True)
             self._threads[placed.spec.node] = thread
             thread.start()
@@ -62,6 +64,7 @@ class ThreadEngine:
         for node, thread in self._threads.items():
             if node not in self._abandoned:
                 thread.join(1.0)
+        self._mailboxes.close()
         for line in self.lines.values():
             line.close(0)
         if not any(thread.is_alive() for thread in self._threads.values()):

@@ -64,7 +64,10 @@ class Frame:
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays."""
-        return sum(a.nbytes for a in self.arrays.values())
+        total = 0
+        for array in self.arrays.values():
+            total += array.nbytes
+        return total
 
     def replace(self, arrays: Mapping[str, Array] | None = None, tags: Mapping[str, Any] | None = None) -> Frame:
         """Copy with other arrays (if given) and with `tags` merged over the present ones; the place is kept."""

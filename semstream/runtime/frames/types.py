@@ -70,6 +70,7 @@ class PortType:
     # The frames of a stream mostly look alike: what was found right last time is not checked again.
     _seen: list[Any] = field(default_factory=lambda: [None], init=False, repr=False, compare=False)
     _sent: list[Any] = field(default_factory=lambda: [None], init=False, repr=False, compare=False)
+    _handed: list[Any] = field(default_factory=lambda: [None], init=False, repr=False, compare=False)
     _specs: dict[str, tuple[np.dtype[Any], tuple[int | str, ...]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )

@@ -5,14 +5,17 @@
 Kinds: `data` and `gap` (frames that will not come) flow with credit; `eos`, `error` and `hello` without; `credit` and
 `bye` flow the other way. `gaps`: [[stream, first, last], ...] also rides on `data`, so that a dropped or skipped frame
 makes no join and no reordering wait. Array bytes are little-endian, C order.
+
+Between processes of one run, `share` tells where a sender's memory is, and whether a receiver has found it. Then `slot`
+in a `data` header names a piece of it, and `places` has an offset there for each array, or -1 for one that has a part.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import msgpack
 import numpy as np
@@ -22,7 +25,7 @@ from semstream.runtime.frames.frame import Array, Frame
 from semstream.runtime.frames.types import DTYPES, MAX_ARRAYS, MAX_DIMENSIONS, NAME_OF_DTYPE, PortType
 
 VERSION = 1
-KINDS = frozenset(("data", "gap", "eos", "error", "hello", "credit", "bye", "ping"))
+KINDS = frozenset(("data", "gap", "eos", "error", "hello", "credit", "bye", "ping", "share"))
 MAX_HEADER_BYTES = 2**20
 MAX_ITEMS = 2**16
 MAX_TRACE = 1024
@@ -33,6 +36,15 @@ ZERO_COPY_BYTES = 65536
 
 Gap = tuple[str, int, int]
 """(stream, first seq, last seq) that will not come."""
+_Checked = tuple[str, np.dtype[Any], tuple[int, ...], int]
+"""Name, dtype, shape and bytes of an array that is as declared."""
+
+
+class Slots(Protocol):
+    """Where a receiver finds what a sender has put into shared memory."""
+
+    def root(self, place: Any) -> Array:
+        """All bytes of a slot, read-only; `WireError` if there is none there."""
 
 
 @dataclass(slots=True)
@@ -54,6 +66,12 @@ def plain(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(value)
     raise TypeError(f"{type(value).__name__} is not a small value (None, bool, int, float, str, bytes, list, dict)")
+
+
+def packer() -> Callable[[Any], bytes]:
+    """A `pack` for one thread, which keeps its buffer: making a new one takes as long as packing a header."""
+    pack_one: Callable[[Any], bytes] = msgpack.Packer(default=plain, use_bin_type=True).pack
+    return pack_one
 
 
 def pack(value: Any) -> bytes:
@@ -94,7 +112,7 @@ def unpack(data: bytes | memoryview, limit: int = MAX_HEADER_BYTES) -> Any:
         raise WireError("not_msgpack", str(error)) from error
 
 
-def encode(frame: Frame, gaps: Sequence[Gap] = ()) -> list[Any]:
+def encode(frame: Frame, gaps: Sequence[Gap] = (), pack: Callable[[Any], bytes] = pack) -> list[Any]:
     """Message parts of a frame: header bytes, then one contiguous buffer an array (no copy of contiguous arrays).
 
     Raises
@@ -110,11 +128,17 @@ def encode(frame: Frame, gaps: Sequence[Gap] = ()) -> list[Any]:
             raise TypeError(f"array {name!r} of dtype {array.dtype} has no wire form; use one of {', '.join(DTYPES)}")
         described.append({"name": name, "dtype": dtype, "shape": array.shape})
         parts.append(buffer_of(array))
-    parts[0] = data_header(frame, described, gaps)
+    parts[0] = data_header(frame, described, gaps, pack)
     return parts
 
 
-def data_header(frame: Frame, described: list[dict[str, Any]], gaps: Sequence[Gap]) -> bytes:
+def data_header(
+    frame: Frame,
+    described: list[dict[str, Any]],
+    gaps: Sequence[Gap],
+    pack: Callable[[Any], bytes] = pack,
+    **more: Any,
+) -> bytes:
     """Header of a data message."""
     header = {
         "v": VERSION,
@@ -125,6 +149,7 @@ def data_header(frame: Frame, described: list[dict[str, Any]], gaps: Sequence[Ga
         "tags": frame.tags,
         "trace": frame.trace,
         "arrays": described,
+        **more,
     }
     if gaps:
         header["gaps"] = gaps
@@ -149,7 +174,7 @@ def control(kind: str, **fields: Any) -> bytes:
     return pack({"v": VERSION, "kind": kind, **fields})
 
 
-def decode(parts: Sequence[Any], port_type: PortType) -> Message:
+def decode(parts: Sequence[Any], port_type: PortType, slots: Slots | None = None) -> Message:
     """Check a message and make it a `Message`.
 
     Parameters
@@ -158,6 +183,8 @@ def decode(parts: Sequence[Any], port_type: PortType) -> Message:
         Header and array buffers (bytes or memoryviews), untrusted.
     port_type
         What the receiving port takes, with its limits.
+    slots
+        Shared memory of the sender, if it is of the same run.
 
     Raises
     ------
@@ -182,48 +209,106 @@ def decode(parts: Sequence[Any], port_type: PortType) -> Message:
         if len(parts) != 1:
             raise WireError("part_count", f"a {kind} message has one part, got {len(parts)}")
         return Message(kind, None, gaps, header)
-    stream, seq, t0_ns, tags, trace = get("stream"), get("seq"), get("t0_ns"), get("tags"), get("trace")
+    stream: Any = get("stream")
+    seq: Any = get("seq")
+    t0_ns: Any = get("t0_ns")
+    tags: Any = get("tags")
+    trace: Any = get("trace")
+    check_place(stream, seq, t0_ns)
+    check_tags(tags)
+    check_trace(trace)
+    slot = get("slot")
+    if slot is None:
+        arrays = _arrays(get("arrays"), parts, port_type)
+    else:
+        arrays = _shared_arrays(get("arrays"), parts, port_type, slot, get("places"), slots)
+    return Message("data", Frame(arrays, seq, stream, t0_ns, tags, trace), gaps)
+
+
+def check_place(stream: Any, seq: Any, t0_ns: Any) -> None:
+    """Refuse what is no place in a stream.
+
+    Raises
+    ------
+    WireError
+        Naming the field.
+    """
     if type(stream) is not str or len(stream) > 256:
         raise WireError("field_type", "stream is not a short string")
     if type(seq) is not int or not 0 <= seq <= MAX_SEQ:
         raise WireError("field_type", "seq is not an integer from 0 to 2**63 - 1")
     if type(t0_ns) is not int or not 0 <= t0_ns <= MAX_SEQ:
         raise WireError("field_type", "t0_ns is not an integer from 0 to 2**63 - 1")
+
+
+def check_tags(tags: Any) -> None:
+    """Refuse what is no map with string keys (`WireError`)."""
     if type(tags) is not dict or not all(type(key) is str for key in tags):
         raise WireError("tags", "tags are not a map with string keys")
+
+
+def check_trace(trace: Any) -> None:
+    """Refuse what is no short list of [name, time] (`WireError`)."""
     if type(trace) is not list or len(trace) > MAX_TRACE:
         raise WireError("trace", "trace is not a short list")
     for hop in trace:
         if type(hop) is not list or len(hop) != 2 or type(hop[0]) is not str or type(hop[1]) is not int:
             raise WireError("trace", "a hop is not [name, time]")
-    return Message("data", Frame(_arrays(get("arrays"), parts, port_type), seq, stream, t0_ns, tags, trace), gaps)
 
 
 def _arrays(described: Any, parts: Sequence[Any], port_type: PortType) -> dict[str, Array]:
-    seen = port_type._seen[0]
-    if seen is not None and seen[0] == described:  # equal to what was checked; the checked values are what is used
-        checked: list[_Checked] = seen[1]
-        if len(parts) != len(checked) + 1:
-            raise WireError("part_count", f"{len(checked)} arrays declared, {len(parts) - 1} sent")
-    else:
-        checked = _check_described(described, len(parts), port_type)
-        port_type._seen[0] = (described, checked)
+    checked = _checked(described, len(parts), port_type)
+    return {entry[0]: _array(entry, part) for entry, part in zip(checked, parts[1:], strict=True)}
+
+
+def _shared_arrays(
+    described: Any, parts: Sequence[Any], port_type: PortType, slot: Any, places: Any, slots: Slots | None
+) -> dict[str, Array]:
+    if slots is None:
+        raise WireError("slot", "a slot on an edge that shares no memory")
+    if type(places) is not list or not all(type(place) is int for place in places):
+        raise WireError("slot", "places are not a list of integers")
+    checked = _checked(described, len(places) + 1, port_type)
+    if places.count(-1) != len(parts) - 1:
+        raise WireError("part_count", f"{places.count(-1)} arrays outside of the slot, {len(parts) - 1} sent")
+    root = slots.root(slot)
     arrays: dict[str, Array] = {}
-    for (name, dtype, dimensions, expected), part in zip(checked, parts[1:], strict=True):
-        if len(part) != expected:
-            raise WireError("byte_count", f"array {name!r}: expected {expected} bytes, got {len(part)}")
-        if sys.byteorder == "big":  # pragma: no cover
-            part = np.frombuffer(part, dtype.newbyteorder("<")).astype(dtype).tobytes()
-        try:
-            array: Array = np.ndarray(dimensions, dtype, part) if expected else np.zeros(dimensions, dtype)
-        except (ValueError, OverflowError, MemoryError, TypeError) as error:
-            raise WireError("shape", f"array {name!r}: {error}") from error
-        array.flags.writeable = False
-        arrays[name] = array
+    following = iter(parts[1:])
+    for entry, place in zip(checked, places, strict=True):
+        name, dtype, _, expected = entry
+        if place == -1:
+            arrays[name] = _array(entry, next(following))
+            continue
+        if not 0 <= place <= len(root) - expected or place % dtype.itemsize:
+            raise WireError("slot", f"array {name!r}: {expected} bytes at {place} of a slot of {len(root)}")
+        arrays[name] = _array(entry, root[place : place + expected])
     return arrays
 
 
-_Checked = tuple[str, np.dtype[Any], tuple[int, ...], int]
+def _array(entry: _Checked, part: Any) -> Array:
+    name, dtype, dimensions, expected = entry
+    if len(part) != expected:
+        raise WireError("byte_count", f"array {name!r}: expected {expected} bytes, got {len(part)}")
+    if sys.byteorder == "big":  # pragma: no cover
+        part = np.frombuffer(part, dtype.newbyteorder("<")).astype(dtype).tobytes()
+    try:
+        array: Array = np.ndarray(dimensions, dtype, part) if expected else np.zeros(dimensions, dtype)
+    except (ValueError, OverflowError, MemoryError, TypeError) as error:
+        raise WireError("shape", f"array {name!r}: {error}") from error
+    array.flags.writeable = False
+    return array
+
+
+def _checked(described: Any, part_count: int, port_type: PortType) -> list[_Checked]:
+    seen = port_type._seen[0]
+    if seen is not None and seen[0] == described:  # equal to what was checked; the checked values are what is used
+        checked: list[_Checked] = seen[1]
+        if part_count != len(checked) + 1:
+            raise WireError("part_count", f"{len(checked)} arrays declared, {part_count - 1} sent")
+    else:
+        checked = _check_described(described, part_count, port_type)
+        port_type._seen[0] = (described, checked)
+    return checked
 
 
 def _check_described(described: Any, part_count: int, port_type: PortType) -> list[_Checked]:

@@ -35,6 +35,11 @@ class OutputSpec:
     remote: bool = False
     curve: CurveKeys | None = None
 
+    @property
+    def shares_memory(self) -> bool:
+        """Whether the receivers are in other processes of this run."""
+        return not self.remote and self.endpoint.startswith("ipc://")
+
 
 @dataclass(frozen=True)
 class NodeSpec:
