@@ -4,6 +4,8 @@ ImageSource ─ SnrSweep ─ SwinEncoder ─ ContributionClassifier ─ NonUnifo
      │                          └───── UniformQuantizer, Unquantized (baselines) ─────┘           FadingChannel
      │                                                                                                 │
 MetricSink ─────────────── SwinDecoder ──────────────────── Dequantizer ──────────────────────────────┘
+
+QamModulator and QamDemodulator take the places of PowerNormalizer and Dequantizer: bits over QAM instead of amplitudes.
 """
 
 from blocks.bandwidth import BandwidthSchedule, KeepLast
@@ -19,6 +21,8 @@ from blocks.metric_sink import MetricSink
 from blocks.non_uniform_quantizer import NonUniformQuantizer
 from blocks.power_normalizer import PowerNormalizer
 from blocks.probe import PictureProbe, Probe
+from blocks.qam_demodulator import QamDemodulator
+from blocks.qam_modulator import QamModulator
 from blocks.rate_controller import RateController
 from blocks.recorder import Recorder, Replay
 from blocks.sigmf_sink import SigmfSink
@@ -47,6 +51,8 @@ __all__ = [
     "PictureProbe",
     "PowerNormalizer",
     "Probe",
+    "QamDemodulator",
+    "QamModulator",
     "RateController",
     "Recorder",
     "Replay",

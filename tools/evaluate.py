@@ -3,6 +3,8 @@
     python tools/evaluate.py --images pictures/ --channel awgn --snr 1 4 7 10 13 --bits 8 --scheme optimal \\
         --out results.csv
     python tools/evaluate.py --images cifar10.npz --bits 2 3 4 --snr inf 13 --scheme optimal fixed uniform paper
+    python tools/evaluate.py --images cifar10.npz --modulation pam qam-uncoded qam-unequal qam-ldpc capacity \\
+        --design-snr 7 --figures figures/
     python tools/evaluate.py --images pictures/ --scheme none --baselines jpeg webp avif linear --out baselines.csv
 
 Each case is one row of --out; the same command goes on where it was stopped. The same seed gives the same rows.
@@ -51,6 +53,14 @@ def arguments() -> argparse.Namespace:
     add("--contribution", nargs="+", choices=cases_of.CONTRIBUTIONS, default=["sensitivity"])
     add("--classes", type=int, default=0, help="classes m by contribution; 0: a class a channel")
     add("--dequantize", nargs="+", choices=cases_of.MODES, default=["linear"])
+    add(
+        "--modulation",
+        nargs="+",
+        choices=cases_of.MODULATIONS,
+        default=["pam"],
+        help="pam: --bits a feature; qam-…: bits that fill pam's channel uses; capacity: an ideal code's bits",
+    )
+    add("--design-snr", type=float, help="SNR that qam formats are made for; default: each SNR its own")
     add("--baselines", nargs="+", choices=cases_of.BASELINES, default=[], help="on the same channel uses")
     add("--weights", nargs="+", default=[""], help="names of shipped weights or files; several are compared")
     add("--lpips", choices=("auto", "vgg", "alex", "squeeze", "off"), default="auto", help="backbone of LPIPS")
@@ -79,6 +89,7 @@ def draw(rows: list[Row], folder: Path) -> list[Path]:
             "unquantized" if row["scheme"] == "none" else row["scheme"],
             kinds.get(row["quantizer"], row["quantizer"]),
         ]
+        parts += [row["modulation"]] if row["modulation"] not in (None, "", "pam") else []
         parts += [f"{row['budget_bits']:g} bits"] if with_bits and row["budget_bits"] else []
         parts += [row["weights"]] if several else []
         return ", ".join(part for part in parts if part)
@@ -108,7 +119,7 @@ def main() -> int:
         torch.set_num_threads(options.threads)
     cases = make_cases(
         options.channel, options.snr, options.scheme, options.bits, options.quantizer, options.contribution,
-        options.dequantize, options.classes, options.baselines,
+        options.dequantize, options.classes, options.baselines, options.modulation, options.design_snr,
     )  # fmt: skip
     results = Results(options.out)
     pictures = open_pictures(options.images, options.limit, options.size)

@@ -5,6 +5,14 @@ Signal path of one frame (the paper: y = h * s + n, Entropy 2025, 27, 369)::
     features --> normalize --> pam_modulate --> apply(channel) --> mmse --> pam_demodulate --> / g --> features
                   (gain g)                     (h, sigma^2)
 
+Bits instead of amplitudes, for `semstream.codec.qam_link`::
+
+    bits --> protection.plan --> ldpc, interleaving --> qam_modulate --> apply(channel) --> mmse --> qam_llr --> decode
+    header --> control_symbols --------------------------^
+
+`information` and `capacity` say what a constellation and a channel can carry. LDPC reads the base graphs that Sionna
+carries (the extra ``radio``); all else is NumPy alone.
+
 Nothing here keeps state: the random numbers of a frame come from ``generator(seed, name, seq)``.
 """
 

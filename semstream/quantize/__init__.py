@@ -17,6 +17,8 @@ A library of its own: it needs NumPy and SciPy, and PyTorch for `contribution` a
     codes and class maps to bytes, exactly counted.
 `dequantize`
     hard, linear and soft estimates of features from noisy levels.
+`bitwise`
+    features from the LLRs of their bits; which bits matter.
 `straight_through`
     quantization inside training.
 """

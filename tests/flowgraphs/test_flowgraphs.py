@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from codec_fixtures import smooth_pictures
 from PIL import Image
+from radio import needs_radio
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FAST = ["--size", "48", "--lpips", "off"]
@@ -89,6 +90,7 @@ def names_an_edge(output: str, port: int) -> bool:
         "two_processes.py",
         "custom_block.py",
         "adaptive_link.py",
+        "digital_link.py",
         "gnuradio_link.py",
         "sigmf_link.py",
     ],
@@ -307,3 +309,35 @@ def test_adapting_to_bandwidth_and_snr_beats_every_fixed_budget(tmp_path: Path, 
     assert gain > 0.5
     adaptive = [r for r in read_records(tmp_path) if r["branch"] == "adaptive"]
     assert len({r["channel_uses"] for r in adaptive}) > 2
+
+
+@needs_radio
+def test_coded_bits_fall_off_a_cliff_where_amplitudes_slope(tmp_path: Path) -> None:
+    result = run(
+        "digital_link.py", "--size", "32", "--lpips", "off", "--snr", "3,5,7,13", "--frames", "12",
+        "--out", str(tmp_path),
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    records = read_records(tmp_path)
+
+    def quality(branch: str, snr_db: float) -> float:
+        return float(np.mean([r["psnr_db"] for r in records if r["branch"] == branch and r["snr_db"] == snr_db]))
+
+    assert max(r["channel_uses"] for r in records) == 8 * 8 * 32 // 2
+    assert quality("ldpc", 7) - quality("ldpc", 5) > 3
+    assert quality("ldpc", 13) - quality("ldpc", 7) < 0.3
+    assert 1 < quality("pam", 7) - quality("pam", 5) < 3
+    assert quality("unequal", 5) > quality("ldpc", 5) + 2
+    assert quality("power", 3) > quality("uncoded", 3) + 0.5
+    assert "capacity, bits a channel use: 1.58 at 3 dB" in result.stdout
+    assert "of 12 headers lost" in result.stdout
+    for name in ("quality_vs_snr.png", "frames.png", "table.txt"):
+        assert (tmp_path / name).is_file()
+
+
+@needs_radio
+@pytest.mark.parametrize(("option", "value"), [("--design-snr", "nan"), ("--size", "16"), ("--branches", "fsk")])
+def test_what_a_digital_link_cannot_be_is_one_line(option: str, value: str, tmp_path: Path) -> None:
+    result = run("digital_link.py", option, value, "--frames", "1", "--out", str(tmp_path))
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr

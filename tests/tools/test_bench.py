@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from radio import needs_radio
 
 BENCH = Path(__file__).resolve().parents[2] / "tools" / "bench.py"
 
@@ -94,10 +95,25 @@ def test_the_markdown_and_the_output_hold_the_same_tables_with_units(bench: tupl
         assert words in printed
 
 
+@needs_radio
+def test_decoding_is_measured_and_its_threshold_held_to_the_published_one(tmp_path: Path) -> None:
+    done = run_bench("--quick", "--only", "ldpc", "--out", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads((tmp_path / "bench.json").read_text())["parts"]["ldpc"]["rows"]
+    decoders = {row["decoder"]: row for row in rows if "decoder" in row}
+    assert decoders["ours, sum-product, none decodes"]["iterations"] == 10
+    assert decoders["ours, sum-product, all decode"]["iterations"] < 10
+    assert {(row["size"], row["kind"]) for row in rows if "kind" in row} == {
+        (size, kind) for size in (32, 64) for kind in ("uncoded", "power", "unequal", "ldpc")
+    }
+    (point,) = [row for row in rows if "published_db" in row]
+    assert point["gap_db"] < 0.3
+
+
 def test_an_unknown_part_is_refused_by_name(tmp_path: Path) -> None:
     done = run_bench("--only", "hop,speed", "--out", tmp_path)
     assert done.returncode == 2
-    assert "expected some of hop, age, chain, pack, codec, link, start, overhead, monitor" in done.stderr
+    assert "expected some of hop, age, chain, pack, codec, link, start, overhead, monitor, ldpc" in done.stderr
     assert not any(tmp_path.iterdir())
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from codec_fixtures import smooth_pictures
 from PIL import Image
+from radio import needs_radio
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT))
@@ -24,12 +25,16 @@ from blocks import (  # noqa: E402
     MetricSink,
     NonUniformQuantizer,
     PowerNormalizer,
+    QamDemodulator,
+    QamModulator,
     SnrSweep,
     SwinDecoder,
     SwinEncoder,
 )
+from semstream.codec.qam_design import filling  # noqa: E402
+from semstream.phy import capacity  # noqa: E402
 from semstream.runtime import Flowgraph  # noqa: E402
-from tools.evaluation import baselines, capacity  # noqa: E402
+from tools.evaluation import baselines  # noqa: E402
 from tools.evaluation.case import Case, CaseError, make_cases  # noqa: E402
 from tools.evaluation.pictures import Batch, open_pictures  # noqa: E402
 from tools.evaluation.run import Evaluation  # noqa: E402
@@ -201,6 +206,79 @@ def test_the_command_writes_the_columns_and_names_what_it_left_out(folder: Path,
         (snr, *kind) for snr in ("7", "inf") for kind in (("optimal", "3"), ("optimal", "5"), ("none", "0"))
     ]
     assert all(float(r["psnr_db"]) > 10 and r["n_images"] == "4" for r in rows)
+
+
+@needs_radio
+def test_bits_fill_the_channel_uses_of_amplitudes_and_fall_where_amplitudes_slope(simulator: Simulator) -> None:
+    batch = Batch(0, smooth_pictures(6, 64))
+
+    def measured(modulation: str, snr_db: float, design_snr_db: float | None = None) -> tuple[float, float]:
+        (case,) = make_cases(["awgn"], [snr_db], ["optimal"], modulations=[modulation], design_snr_db=design_snr_db)
+        outcomes = simulator.simulate(batch, case)
+        return float(np.mean([o.psnr_db for o in outcomes])), float(np.mean([o.channel_uses for o in outcomes]))
+
+    uses = measured("pam", 7.0)[1]
+    quality = {}
+    for name in ("qam-uncoded", "qam-power", "qam-unequal", "qam-ldpc", "capacity"):
+        quality[name], taken = measured(name, 7.0)
+        assert 0.6 * uses < taken <= uses
+    assert quality["capacity"] > quality["qam-ldpc"] > quality["qam-uncoded"] + 1
+    assert quality["qam-unequal"] > quality["qam-uncoded"] + 1
+    cliff = [measured("qam-ldpc", snr, 7.0)[0] for snr in (4.0, 7.0, 13.0)]
+    assert cliff[1] - cliff[0] > 3
+    assert abs(cliff[2] - cliff[1]) < 0.3
+
+
+@needs_radio
+def test_a_simulated_picture_over_qam_is_the_one_that_a_flowgraph_receives(
+    simulator: Simulator, weights: Path, tmp_path: Path
+) -> None:
+    for i, picture in enumerate(smooth_pictures(3, 64, seed=9)):
+        Image.fromarray(picture).save(tmp_path / f"{i}.png")
+    name = str(weights)
+    graph = Flowgraph("link", seed=3)
+    source, sink = ImageSource(source=str(tmp_path)), MetricSink(lpips="off")
+    form, bits = filling("unequal", 7.0, (64, 64), name)
+    graph.connect(
+        source, SwinEncoder(weights=name, precision="fp32"), ContributionClassifier(weights=name),
+        NonUniformQuantizer(weights=name, bits=bits), QamModulator(weights=name, **form.settings()),
+        FadingChannel(snr_db=7.0, noise_key="air"), QamDemodulator(weights=name),
+        SwinDecoder(weights=name, precision="fp32"), sink.reconstruction,
+    )  # fmt: skip
+    graph.connect(source, sink.reference)
+    records = graph.run(timeout=60).records[sink.name]
+    (case,) = make_cases(["awgn"], [7.0], ["optimal"], modulations=["qam-unequal"])
+    outcomes = [o for batch in open_pictures(tmp_path).batches for o in simulator.simulate(batch, case)]
+    for outcome, record in zip(outcomes, records, strict=True):
+        assert outcome.psnr_db == pytest.approx(record["psnr_db"], abs=0.02)
+        assert outcome.payload_bits / outcome.features == record["bits_per_feature"]
+        assert outcome.side_bits / outcome.features == record["side_bits_per_feature"]
+        assert outcome.channel_uses == record["channel_uses"]
+
+
+@needs_radio
+def test_modulations_are_columns_of_the_table(folder: Path, weights: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results.csv"
+    done = run_tool(
+        "evaluate.py", "--images", folder, "--size", 64, "--snr", 7, 13, "--weights", weights, "--lpips", "off",
+        "--modulation", "pam", "qam-ldpc", "capacity", "--design-snr", 7, "--out", out, "--figures", tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = read_rows(out)
+    assert [(r["modulation"], r["design_snr_db"]) for r in rows[:3]] == [
+        ("pam", None), ("qam-ldpc", 7.0), ("capacity", None)
+    ]  # fmt: skip
+    assert "qam-ldpc" in done.stdout
+    assert (tmp_path / "psnr_db_vs_snr.png").is_file()
+
+
+def test_bits_need_a_scheme_that_makes_them() -> None:
+    with pytest.raises(CaseError, match="--modulation"):
+        make_cases(["awgn"], [7], ["none"], modulations=["qam-ldpc"])
+    with pytest.raises(CaseError, match="--design-snr"):
+        make_cases(["awgn"], [7], ["optimal"], modulations=["qam-ldpc"], design_snr_db=math.nan)
+    cases = make_cases(["awgn"], [7], ["none", "optimal"], [2, 3], modulations=["pam", "qam-ldpc"])
+    assert [c.modulation for c in cases].count("qam-ldpc") == 1
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semstream.metrics.quality import ms_ssim, psnr
-from tools.evaluation.capacity import bits_per_use
+from semstream.phy.capacity import bits_per_use
 from tools.evaluation.case import Case, CaseError
 from tools.evaluation.pictures import Batch
 from tools.evaluation.simulate import Outcome, Simulator

@@ -12,6 +12,7 @@ SCHEMES = ("none", "uniform", "fixed", "cumulative", "proportional", "optimal", 
 QUANTIZERS = ("lloyd_max", "fixed_point")
 CONTRIBUTIONS = ("sensitivity", "gradient", "magnitude", "std")
 MODES = ("linear", "hard", "soft")
+MODULATIONS = ("pam", "qam-uncoded", "qam-power", "qam-unequal", "qam-ldpc", "capacity")
 BASELINES = ("jpeg", "webp", "avif", "linear")
 
 
@@ -35,6 +36,11 @@ class Case:
     quantizer, contribution, classes, dequantize
         As in `semstream.codec.coder`; ``classes`` 0 is a class a channel. Of a picture codec the quantizer column
         says whether its headers are counted.
+    modulation
+        ``pam``, a feature an amplitude; ``qam-…``, as many bits as fit into the same channel uses, in the format of
+        that name (`semstream.codec.qam_design.designed`); ``capacity``, the bits of an ideal code, without error.
+    design_snr_db
+        SNR that a ``qam`` format is designed for; None: the case's own.
     """
 
     channel: str
@@ -45,6 +51,8 @@ class Case:
     contribution: str = ""
     classes: int = 0
     dequantize: str = ""
+    modulation: str = "pam"
+    design_snr_db: float | None = None
 
     @property
     def label(self) -> str:
@@ -56,6 +64,8 @@ class Case:
             words.append(f"{self.classes} classes")
         if self.dequantize not in ("", "linear"):
             words.append(self.dequantize)
+        if self.modulation != "pam":
+            words.append(self.modulation)
         return ", ".join(words)
 
 
@@ -69,6 +79,8 @@ def make_cases(
     modes: Sequence[str] = ("linear",),
     classes: int = 0,
     baselines: Sequence[str] = (),
+    modulations: Sequence[str] = ("pam",),
+    design_snr_db: float | None = None,
 ) -> list[Case]:
     """Every combination, without those that differ in what does not matter to them.
 
@@ -83,11 +95,22 @@ def make_cases(
     for snr_db in snrs_db:
         if math.isnan(snr_db) or snr_db < -50:
             raise CaseError(f"--snr: expected dB from -50 up, or inf, got {snr_db:g}")
+    if design_snr_db is not None and (math.isnan(design_snr_db) or design_snr_db < -50):
+        raise CaseError(f"--design-snr: expected dB from -50 up, or inf, got {design_snr_db:g}")
+    digital = [name for name in modulations if name != "pam"]
+    if digital and not set(schemes) - {"none", "paper"}:
+        raise CaseError(f"--modulation {' '.join(digital)}: carries bits, and --scheme {' '.join(schemes)} makes none")
     cases: dict[Case, None] = {}
     for channel, snr_db in itertools.product(channels, snrs_db):
         for scheme in schemes:
-            for case in _of_scheme(Case(channel, snr_db, scheme), bits, quantizers, contributions, modes, classes):
-                cases[case] = None
+            if "pam" in modulations:
+                for case in _of_scheme(Case(channel, snr_db, scheme), bits, quantizers, contributions, modes, classes):
+                    cases[case] = None
+            for name in digital if scheme not in ("none", "paper") else ():
+                design = None if name == "capacity" or design_snr_db is None else float(design_snr_db)
+                case = Case(channel, snr_db, scheme, modulation=name, design_snr_db=design)
+                for found in _of_scheme(case, (0.0,), quantizers, contributions, ("",), classes):
+                    cases[found] = None
         for name in baselines:
             kinds = ("",) if name == "linear" else ("header counted", "header not counted")
             if name == "linear" or math.isfinite(snr_db):

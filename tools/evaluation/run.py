@@ -54,6 +54,7 @@ class Evaluation:
         link: Any = self._baseline(case.scheme) if case.scheme in BASELINES else self.simulator
         sent = Case(case.channel, case.snr_db, "none") if case.scheme == "linear" else case
         unfit = getattr(link, "unfit", 0)
+        before = self.simulator.headers_lost
         try:
             for batch in self.pictures.batches:
                 outcomes += link.simulate(batch, sent)
@@ -64,6 +65,8 @@ class Evaluation:
             return
         if getattr(link, "unfit", 0) > unfit:
             note = f"{link.unfit - unfit} of {len(outcomes)} pictures fit at no quality: sent as their mean colour"
+        if case.modulation.startswith("qam") and (lost := self.simulator.headers_lost - before):
+            note = f"header of {lost} of {len(outcomes)} frames lost: sent as unknown (grey)"
         ours = case.scheme not in BASELINES
         row |= {"am_gm_db": self.simulator.profile.am_gm_db if ours else None, "note": note}
         self.results.add(row | summary(outcomes))

@@ -1,6 +1,7 @@
 """The link in one process: what the blocks do to a frame, without sockets, for many settings of the same pictures.
 
     pictures ─ encode (once) ─┬─ quantize ─ amplitudes ─ power ─ channel ─ equalise ─ dequantize ─ decode ─ measure
+                              ├─ quantize ─ bits ─ QAM ─ channel ─ … (`tools.evaluation.digital`)
                               └─ … the next case
 
 The mathematics is the blocks' own (`FeatureCoder`, `semstream.phy`). Noise is keyed by (seed, "air", number of the
@@ -25,6 +26,7 @@ from semstream.phy import channel as phy_channel
 from semstream.phy.amplitudes import from_symbols, to_symbols
 from semstream.phy.random import generator
 from tools.evaluation.case import Case, CaseError
+from tools.evaluation.digital import Digital
 from tools.evaluation.pictures import Batch
 
 KEPT_BYTES = 2**30
@@ -88,6 +90,7 @@ class Simulator:
         self.seed = seed
         self.device = device
         self.lpips = lpips
+        self.digital: Digital | None = None
         self._kept: dict[int, tuple[Batch, Encoded]] = {}
         self._kept_bytes = 0
 
@@ -116,14 +119,25 @@ class Simulator:
         encoded = self.encode(batch)
         begin = time.perf_counter()
         size = (batch.pictures.shape[1], batch.pictures.shape[2])
+        if case.modulation == "pam":
+            values, variances, facts = self._amplitudes(encoded, size, case, batch.first)
+        else:
+            if self.digital is None:
+                self.digital = Digital(self.coder, self.codec.config.stride, self.seed)
+            values, variances, facts = self.digital.transmit(encoded.features, encoded.scale, batch, case)
+        received = self._decode(np.stack(values), np.stack(variances), encoded.scale, size)
+        return received, facts, (time.perf_counter() - begin + encoded.seconds) / len(values)
+
+    def _amplitudes(
+        self, encoded: Encoded, size: tuple[int, int], case: Case, first: int
+    ) -> tuple[list[Float32], list[Float32], list[tuple[int, int, int, int]]]:
         values, variances, facts = [], [], []
         for i, (features, scale) in enumerate(zip(encoded.features, encoded.scale, strict=True)):
-            value, variance, fact = self._through(features, scale, size, case, batch.first + i)
+            value, variance, fact = self._through(features, scale, size, case, first + i)
             values.append(value)
             variances.append(variance)
             facts.append(fact)
-        received = self._decode(np.stack(values), np.stack(variances), encoded.scale, size)
-        return received, facts, (time.perf_counter() - begin + encoded.seconds) / len(values)
+        return values, variances, facts
 
     def _through(
         self, features: Float32, scale: float, size: tuple[int, int], case: Case, number: int
@@ -155,6 +169,11 @@ class Simulator:
         value, variance = self.coder.observe(heard, noise, coded.side, mode=case.dequantize or "linear")
         side_bits = coded.side.side_bits + (0 if scheme == "none" else SCALE_BITS)
         return value, variance, (coded.side.payload_bits, side_bits, features.size, symbols.size)
+
+    @property
+    def headers_lost(self) -> int:
+        """Frames over QAM whose header was not read so far."""
+        return self.digital.lost if self.digital is not None else 0
 
     def forget(self) -> None:
         """Drop the kept encodings."""

@@ -17,14 +17,15 @@ from tools.evaluation.simulate import Outcome
 COLUMNS = (
     "images", "channel", "snr_db", "scheme", "quantizer", "contribution", "bits_per_feature",
     "side_bits_per_feature", "cbr", "psnr_db", "psnr_std", "ms_ssim", "lpips", "n_images", "seconds_per_image",
-    "psnr_ci95", "budget_bits", "classes", "dequantize", "am_gm_db", "weights", "seed", "note",
+    "psnr_ci95", "budget_bits", "classes", "dequantize", "am_gm_db", "weights", "seed", "modulation", "design_snr_db",
+    "note",
 )  # fmt: skip
 NUMBERS = frozenset(COLUMNS) - {
-    "images", "channel", "scheme", "quantizer", "contribution", "dequantize", "weights", "note"
+    "images", "channel", "scheme", "quantizer", "contribution", "dequantize", "weights", "modulation", "note"
 }  # fmt: skip
 KEY = (
     "images", "n_images", "weights", "seed", "channel", "snr_db", "scheme", "budget_bits", "quantizer", "contribution",
-    "classes", "dequantize",
+    "classes", "dequantize", "modulation", "design_snr_db",
 )  # fmt: skip
 
 Row = dict[str, Any]
@@ -49,6 +50,8 @@ def describe(case: Case, images: str, count: int, weights: str, seed: int) -> Ro
         "contribution": case.contribution,
         "classes": case.classes,
         "dequantize": case.dequantize,
+        "modulation": case.modulation,
+        "design_snr_db": case.design_snr_db,
     }
 
 
@@ -169,7 +172,7 @@ SHOWN = (
 def text_table(rows: Sequence[Row]) -> str:
     """Rows as aligned text; several weights, contributions or dequantizers get a column of their own."""
     shown = list(SHOWN)
-    for name in ("dequantize", "contribution", "weights"):
+    for name in ("dequantize", "contribution", "weights", "modulation"):
         if len({row[name] for row in rows if row[name]}) > 1:
             shown.insert(4, (name, name, ""))
     heads = [head for _, head, _ in shown]
