@@ -10,8 +10,11 @@ from blocks.bandwidth import BandwidthSchedule, KeepLast
 from blocks.contribution_classifier import ContributionClassifier
 from blocks.dequantizer import Dequantizer
 from blocks.fading_channel import FadingChannel
+from blocks.gnuradio_channel import GnuRadioChannel
 from blocks.image_sink import ImageSink
 from blocks.image_source import ImageSource
+from blocks.iq_sink import IqSink
+from blocks.iq_source import IqSource
 from blocks.metric_sink import MetricSink
 from blocks.non_uniform_quantizer import NonUniformQuantizer
 from blocks.power_normalizer import PowerNormalizer
@@ -31,8 +34,11 @@ __all__ = [
     "ContributionClassifier",
     "Dequantizer",
     "FadingChannel",
+    "GnuRadioChannel",
     "ImageSink",
     "ImageSource",
+    "IqSink",
+    "IqSource",
     "KeepLast",
     "MetricSink",
     "NonUniformQuantizer",

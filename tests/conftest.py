@@ -10,4 +10,4 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 sys.path.insert(0, str(Path(__file__).parent))
-pytest_plugins = ["codec_fixtures"]
+pytest_plugins = ["codec_fixtures", "radio_fixtures"]

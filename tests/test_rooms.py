@@ -18,7 +18,7 @@ TOPS = ("semstream", "blocks", "flowgraphs", "tools")
 RUNTIME = "semstream.runtime"
 FLOORS = [  # from the ground up; a room imports what stands on lower floors, never its neighbours nor what is above
     {"runtime.errors", "runtime.counters", "quantize", "phy", "metrics", "data"},
-    {"runtime.frames", "codec"},
+    {"runtime.frames", "codec", "radio"},
     {"runtime.block"},
     {"runtime.graph"},
     {"runtime.edges", "runtime.files", "runtime.report"},
@@ -118,7 +118,7 @@ def test_the_mathematics_imports_neither_runtime_nor_zeromq_nor_blocks(room: str
         assert not found, f"{path.name} imports {found}"
 
 
-MODULES = ["blocks", RUNTIME, "semstream.testing", "semstream.phy", "semstream.cli"]
+MODULES = ["blocks", RUNTIME, "semstream.testing", "semstream.phy", "semstream.radio", "semstream.cli"]
 HEAVY = ("torch", "timm", "lpips", "matplotlib", "av")
 
 
