@@ -7,7 +7,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-CHANNELS = ("awgn", "rayleigh", "rician", "composite")
+CHANNELS = ("awgn", "rayleigh", "rician", "composite", "doppler", "tdl", "cdl")
+CSI = ("perfect", "estimated", "estimated-ls")
 SCHEMES = ("none", "uniform", "fixed", "cumulative", "proportional", "optimal", "paper")
 QUANTIZERS = ("lloyd_max", "fixed_point")
 CONTRIBUTIONS = ("sensitivity", "gradient", "magnitude", "std")
@@ -35,6 +36,10 @@ class Case:
     quantizer, contribution, classes, dequantize
         As in `semstream.codec.coder`; ``classes`` 0 is a class a channel. Of a picture codec the quantizer column
         says whether its headers are counted.
+    csi, pilots
+        ``perfect``, or ``estimated`` (linear MMSE) or ``estimated-ls``; share of channel uses that are pilots.
+    coherence
+        Channel uses over which a fade holds, or ``symbol`` or ``frame``.
     """
 
     channel: str
@@ -45,6 +50,9 @@ class Case:
     contribution: str = ""
     classes: int = 0
     dequantize: str = ""
+    csi: str = "perfect"
+    pilots: float = 0.0
+    coherence: str = "symbol"
 
     @property
     def label(self) -> str:
@@ -56,6 +64,8 @@ class Case:
             words.append(f"{self.classes} classes")
         if self.dequantize not in ("", "linear"):
             words.append(self.dequantize)
+        if self.pilots:
+            words.append(f"{self.csi} CSI")
         return ", ".join(words)
 
 
@@ -69,8 +79,13 @@ def make_cases(
     modes: Sequence[str] = ("linear",),
     classes: int = 0,
     baselines: Sequence[str] = (),
+    csi: Sequence[str] = ("perfect",),
+    pilots: float = 0.1,
+    coherence: str = "symbol",
 ) -> list[Case]:
     """Every combination, without those that differ in what does not matter to them.
+
+    `pilots` are sent where CSI is estimated, and then beside perfect CSI too, so that both meet the same channel.
 
     Raises
     ------
@@ -83,11 +98,18 @@ def make_cases(
     for snr_db in snrs_db:
         if math.isnan(snr_db) or snr_db < -50:
             raise CaseError(f"--snr: expected dB from -50 up, or inf, got {snr_db:g}")
+    if not (coherence in ("symbol", "frame") or (coherence.isdigit() and int(coherence) > 0)):
+        raise CaseError(f"--coherence: expected symbol, frame or a number of channel uses, got {coherence!r}")
+    if set(baselines) - {"linear"} and set(channels) & {"doppler", "tdl", "cdl"}:
+        raise CaseError(
+            "--baselines: picture codecs go at the capacity of a channel, which is not known of a moving one"
+        )
+    share = pilots if set(csi) - {"perfect"} else 0.0
     cases: dict[Case, None] = {}
     for channel, snr_db in itertools.product(channels, snrs_db):
         for scheme in schemes:
             for case in _of_scheme(Case(channel, snr_db, scheme), bits, quantizers, contributions, modes, classes):
-                cases[case] = None
+                cases |= {replace(case, csi=known, pilots=share, coherence=coherence): None for known in csi}
         for name in baselines:
             kinds = ("",) if name == "linear" else ("header counted", "header not counted")
             if name == "linear" or math.isfinite(snr_db):

@@ -21,11 +21,13 @@ from numpy.typing import NDArray
 from semstream.codec.coder import FeatureCoder
 from semstream.codec.side_information import SCALE_BITS
 from semstream.metrics.quality import ms_ssim, psnr
-from semstream.phy import channel as phy_channel
+from semstream.phy.channel import ChannelError, CompositeOptions
 from semstream.phy.equalizer import mmse
 from semstream.phy.modulation import pam_demodulate, pam_modulate, pam_noise_variance
 from semstream.phy.power import normalize
 from semstream.phy.random import generator
+from semstream.phy.standard_fading import MOVING_KINDS, MovingOptions, StandardFading
+from semstream.phy.transmission import Air, transmit
 from tools.evaluation.case import Case, CaseError
 from tools.evaluation.pictures import Batch
 
@@ -90,6 +92,7 @@ class Simulator:
         self.seed = seed
         self.device = device
         self.lpips = lpips
+        self._moving: dict[str, StandardFading] = {}
         self._kept: dict[int, tuple[Batch, Encoded]] = {}
         self._kept_bytes = 0
 
@@ -151,15 +154,35 @@ class Simulator:
         sent = self.coder.amplitudes(coded.payload, coded.side)
         scaled, gain = normalize(sent, 1.0)
         symbols = pam_modulate(scaled)
-        reception = phy_channel.apply(
-            symbols, case.channel, case.snr_db, generator(self.seed, "air", number), time=number % 100
-        )
-        equalized = mmse(*reception)
-        heard = pam_demodulate(equalized.unbiased, sent.size) / gain
+        try:
+            rng = generator(self.seed, "air", number)
+            heard = transmit(symbols, self._air(case), case.snr_db, rng, time=number % 100)
+        except ChannelError as error:
+            raise CaseError(f"{case.label}: {error}") from None
+        equalized = mmse(*heard.reception)
+        amplitudes = pam_demodulate(equalized.unbiased, sent.size) / gain
         noise = pam_noise_variance(equalized.noise_variance, sent.size, gain)
-        value, variance = self.coder.observe(heard, noise, coded.side, mode=case.dequantize or "linear")
+        value, variance = self.coder.observe(amplitudes, noise, coded.side, mode=case.dequantize or "linear")
         side_bits = coded.side.side_bits + (0 if scheme == "none" else SCALE_BITS)
-        return value, variance, (coded.side.payload_bits, side_bits, features.size, symbols.size)
+        return value, variance, (coded.side.payload_bits, side_bits, features.size, heard.channel_uses)
+
+    def _air(self, case: Case) -> Air:
+        """The channel of a case, and how its receiver knows it; one that moves does as Sionna's models by default."""
+        if case.channel in MOVING_KINDS and case.channel not in self._moving:
+            self._moving[case.channel] = StandardFading(MovingOptions(case.channel), CompositeOptions())
+        csi, _, estimator = case.csi.partition("-")
+        return Air(
+            case.channel,
+            "estimated" if csi == "estimated" else "perfect",
+            "ls" if estimator == "ls" else "mmse",
+            pilots=case.pilots or None,
+            coherence=int(case.coherence)
+            if case.coherence.isdigit()
+            else "frame"
+            if case.coherence == "frame"
+            else "symbol",
+            moving=self._moving.get(case.channel),
+        )
 
     def forget(self) -> None:
         """Drop the kept encodings."""
