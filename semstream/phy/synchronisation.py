@@ -110,20 +110,22 @@ def tone(values: Complex) -> float:
     Parameters
     ----------
     values
-        (N,) complex; one or none has no frequency: 0.
+        (N,) complex, or (B, N): pieces of one frequency whose gains have nothing to do with each other, filled up with
+        zeros. Fewer than two have no frequency: 0.
     """
-    count = values.size
+    values = np.atleast_2d(values)
+    count = values.shape[1]
     if count < 2:
         return 0.0
     size = 4 * 2 ** math.ceil(math.log2(count))
-    spectrum = np.abs(np.fft.fft(values, size))
+    spectrum = np.sum(np.abs(np.fft.fft(values, size)) ** 2, axis=0)
     frequency = float(np.fft.fftfreq(size)[int(np.argmax(spectrum))])
     n = np.arange(count) - (count - 1) / 2
     for _ in range(_ROUNDS):
         still = values * np.exp(-2j * np.pi * frequency * n)
-        moments = [complex(np.sum(still * (-2j * np.pi * n) ** order)) for order in range(3)]
-        slope = 2 * (moments[1] * moments[0].conjugate()).real
-        curve = 2 * (moments[2] * moments[0].conjugate()).real + 2 * abs(moments[1]) ** 2
+        moments = [np.sum(still * (-2j * np.pi * n) ** order, axis=1) for order in range(3)]
+        slope = float(np.sum(2 * (moments[1] * np.conj(moments[0])).real))
+        curve = float(np.sum(2 * (moments[2] * np.conj(moments[0])).real + 2 * np.abs(moments[1]) ** 2))
         if not curve < 0:
             break
         frequency -= float(np.clip(slope / curve, -0.5 / size, 0.5 / size))
