@@ -5,6 +5,7 @@
     python tools/evaluate.py --images cifar10.npz --bits 2 3 4 --snr inf 13 --scheme optimal fixed uniform paper
     python tools/evaluate.py --images cifar10.npz --modulation pam qam-uncoded qam-unequal qam-ldpc capacity \\
         --design-snr 7 --figures figures/
+    python tools/evaluate.py --images cifar10.npz --channel rayleigh composite --coherence 64 --csi perfect estimated
     python tools/evaluate.py --images pictures/ --scheme none --baselines jpeg webp avif linear --out baselines.csv
 
 Each case is one row of --out; the same command goes on where it was stopped. The same seed gives the same rows.
@@ -29,7 +30,7 @@ from tools.evaluation.figures import METRICS, plot_lines
 from tools.evaluation.pictures import open_pictures
 from tools.evaluation.run import Evaluation
 from tools.evaluation.simulate import Simulator
-from tools.evaluation.table import Results, Row, TableError, text_table
+from tools.evaluation.table import Results, Row, TableError, losses, text_table
 
 
 def arguments() -> argparse.Namespace:
@@ -61,6 +62,9 @@ def arguments() -> argparse.Namespace:
         help="pam: --bits a feature; qam-…: bits that fill pam's channel uses; capacity: an ideal code's bits",
     )
     add("--design-snr", type=float, help="SNR that qam formats are made for; default: each SNR its own")
+    add("--csi", nargs="+", choices=cases_of.CSI, default=["perfect"], help="both: on the same pilots and noise")
+    add("--pilots", type=float, default=0.1, help="share of channel uses, where CSI is estimated")
+    add("--coherence", default="symbol", help="channel uses over which a fade holds, or symbol or frame")
     add("--baselines", nargs="+", choices=cases_of.BASELINES, default=[], help="on the same channel uses")
     add("--weights", nargs="+", default=[""], help="names of shipped weights or files; several are compared")
     add("--lpips", choices=("auto", "vgg", "alex", "squeeze", "off"), default="auto", help="backbone of LPIPS")
@@ -91,6 +95,7 @@ def draw(rows: list[Row], folder: Path) -> list[Path]:
         ]
         parts += [row["modulation"]] if row["modulation"] not in (None, "", "pam") else []
         parts += [f"{row['budget_bits']:g} bits"] if with_bits and row["budget_bits"] else []
+        parts += [f"{row['csi']} CSI"] if row["pilots"] else []
         parts += [row["weights"]] if several else []
         return ", ".join(part for part in parts if part)
 
@@ -119,7 +124,8 @@ def main() -> int:
         torch.set_num_threads(options.threads)
     cases = make_cases(
         options.channel, options.snr, options.scheme, options.bits, options.quantizer, options.contribution,
-        options.dequantize, options.classes, options.baselines, options.modulation, options.design_snr,
+        options.dequantize, options.classes, options.baselines, options.modulation, options.design_snr, options.csi,
+        options.pilots, options.coherence,
     )  # fmt: skip
     results = Results(options.out)
     pictures = open_pictures(options.images, options.limit, options.size)
@@ -140,6 +146,8 @@ def main() -> int:
         interrupted = True
     if rows:
         print(text_table(rows))
+        if lost := losses(rows):
+            print(lost)
     print(
         f"{len(pictures)} pictures of {pictures.name}; the most that unequal bits can win (AM/GM): {', '.join(bound)}"
     )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semstream.phy import ofdm
-from semstream.phy.fading import Coherence, block_length, complex_normal, fading_gains
+from semstream.phy.fading import Coherence, complex_normal, fading_gains
 
 Kind = Literal["awgn", "rayleigh", "rician", "composite"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -193,7 +193,7 @@ def _through_ofdm(
     grid = np.zeros((rows, width), dtype=np.complex64)
     grid.reshape(-1)[:size] = sent
     try:
-        rows_held = -(-block_length(rows * width if coherence == "frame" else size, coherence) // width)
+        rows_held = ofdm.held_rows(size, width, coherence)
         blocks = ofdm.draw_taps(-(-rows // rows_held), options.taps, options.decay, rician_k, rng)
     except ValueError as error:
         raise ChannelError(str(error)) from None

@@ -11,7 +11,7 @@ With a prefix no shorter than the channel's memory, the linear convolution is ci
 import numpy as np
 from numpy.typing import NDArray
 
-from semstream.phy.fading import complex_normal, rician_parts
+from semstream.phy.fading import Coherence, block_length, complex_normal, rician_parts
 
 
 def power_delay_profile(taps: int, decay: float) -> NDArray[np.float64]:
@@ -19,6 +19,12 @@ def power_delay_profile(taps: int, decay: float) -> NDArray[np.float64]:
     weights: NDArray[np.float64] = np.exp(-np.arange(taps) / decay)
     profile: NDArray[np.float64] = weights / weights.sum()
     return profile
+
+
+def held_rows(size: int, subcarriers: int, coherence: Coherence) -> int:
+    """OFDM symbols over which the taps hold, of those that carry `size` symbols."""
+    rows = -(-size // subcarriers)
+    return -(-block_length(rows * subcarriers if coherence == "frame" else size, coherence) // subcarriers)
 
 
 def draw_taps(count: int, taps: int, decay: float, rician_k: float, rng: np.random.Generator) -> NDArray[np.complex128]:

@@ -135,6 +135,23 @@ def test_the_same_seed_gives_the_same_records_under_threads_and_processes(tmp_pa
     assert records["threads", "5"] != records["threads", "6"]
 
 
+def test_estimated_csi_gives_the_same_records_under_threads_and_processes(tmp_path: Path) -> None:
+    options = [*FAST, "--frames", "2", "--snr", "10", "--channels", "awgn,rayleigh", "--coherence", "64"]
+    records = {}
+    for engine in ("threads", "processes"):
+        out = tmp_path / engine
+        result = run(
+            "fading_link.py", *options, "--csi", "perfect,estimated", "--engine", engine, "--set",
+            "*.timing_offset=20", "--out", str(out),
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        records[engine] = sorted(without_times(read_records(out)), key=lambda r: (r["branch"], r["seq"]))
+    assert records["threads"] == records["processes"]
+    uses = {r["branch"]: r["channel_uses"] for r in records["threads"]}
+    assert uses["awgn-estimated"] == uses["awgn-perfect"] + 64
+    assert uses["awgn-perfect"] > 12 * 12 * 32 / 2 / 0.9 * 0.99
+
+
 @pytest.mark.parametrize("engine", ["threads", "processes"])
 def test_ctrl_c_prints_the_report_of_what_had_arrived(started: Any, tmp_path: Path, engine: str) -> None:
     process = started("awgn_link.py", *FAST, "--frames", "100000", "--engine", engine, "--out", str(tmp_path))

@@ -39,7 +39,7 @@ from tools.evaluation.case import Case, CaseError, make_cases  # noqa: E402
 from tools.evaluation.pictures import Batch, open_pictures  # noqa: E402
 from tools.evaluation.run import Evaluation  # noqa: E402
 from tools.evaluation.simulate import Simulator  # noqa: E402
-from tools.evaluation.table import COLUMNS, Results, TableError, read_rows, summary, text_table  # noqa: E402
+from tools.evaluation.table import COLUMNS, Results, TableError, describe, losses, read_rows, summary, text_table  # noqa: E402
 
 
 def run_tool(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -95,6 +95,25 @@ def test_a_result_does_not_depend_on_batches_or_other_cases(simulator: Simulator
     together = simulator.simulate(Batch(0, pictures), case)
     alone = [simulator.simulate(Batch(i, pictures[i : i + 1]), case)[0] for i in range(4)]
     assert [o.psnr_db for o in together] == pytest.approx([o.psnr_db for o in alone], abs=1e-3)
+
+
+def test_estimated_and_perfect_csi_meet_the_same_channel_and_their_difference_is_told(simulator: Simulator) -> None:
+    cases = make_cases(["rayleigh"], [10.0], ["none"], csi=["perfect", "estimated"], coherence="128")
+    assert [(c.csi, c.pilots) for c in cases] == [("perfect", 0.1), ("estimated", 0.1)]
+    batch = Batch(0, smooth_pictures(4, 64))
+    perfect, estimated = (simulator.simulate(batch, case) for case in cases)
+    assert [o.channel_uses for o in perfect] == [o.channel_uses for o in estimated]
+    lost = np.mean([p.psnr_db - e.psnr_db for p, e in zip(perfect, estimated, strict=True)])
+    assert 0 < lost < 3
+    rows = [describe(c, "some", 4, "tiny", 0) | {"psnr_db": q} for c, q in zip(cases, (30.0, 29.25), strict=True)]
+    assert losses(rows).splitlines()[-1].split()[-1] == "0.75"
+    assert losses(rows[:1]) == ""
+    with pytest.raises(CaseError, match="coherence"):
+        simulator.simulate(batch, make_cases(["rayleigh"], [10.0], ["none"], csi=["estimated"])[0])
+    with pytest.raises(CaseError, match="--coherence"):
+        make_cases(["rayleigh"], [10.0], ["none"], coherence="long")
+    with pytest.raises(CaseError, match="leave --csi"):
+        make_cases(["rayleigh"], [10.0], ["optimal"], modulations=["qam-ldpc"], csi=["estimated"])
 
 
 def test_cases_leave_out_what_does_not_matter() -> None:

@@ -7,7 +7,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-CHANNELS = ("awgn", "rayleigh", "rician", "composite")
+MOVING = ("doppler", "tdl", "cdl")
+CHANNELS = ("awgn", "rayleigh", "rician", "composite", *MOVING)
+CSI = ("perfect", "estimated", "estimated-ls")
 SCHEMES = ("none", "uniform", "fixed", "cumulative", "proportional", "optimal", "paper")
 QUANTIZERS = ("lloyd_max", "fixed_point")
 CONTRIBUTIONS = ("sensitivity", "gradient", "magnitude", "std")
@@ -41,6 +43,10 @@ class Case:
         that name (`semstream.codec.qam_design.designed`); ``capacity``, the bits of an ideal code, without error.
     design_snr_db
         SNR that a ``qam`` format is designed for; None: the case's own.
+    csi, pilots
+        ``perfect``, or ``estimated`` (linear MMSE) or ``estimated-ls``; share of channel uses that are pilots.
+    coherence
+        Channel uses over which a fade holds, or ``symbol`` or ``frame``.
     """
 
     channel: str
@@ -53,6 +59,9 @@ class Case:
     dequantize: str = ""
     modulation: str = "pam"
     design_snr_db: float | None = None
+    csi: str = "perfect"
+    pilots: float = 0.0
+    coherence: str = "symbol"
 
     @property
     def label(self) -> str:
@@ -66,6 +75,8 @@ class Case:
             words.append(self.dequantize)
         if self.modulation != "pam":
             words.append(self.modulation)
+        if self.pilots:
+            words.append(f"{self.csi} CSI")
         return ", ".join(words)
 
 
@@ -81,8 +92,13 @@ def make_cases(
     baselines: Sequence[str] = (),
     modulations: Sequence[str] = ("pam",),
     design_snr_db: float | None = None,
+    csi: Sequence[str] = ("perfect",),
+    pilots: float = 0.1,
+    coherence: str = "symbol",
 ) -> list[Case]:
     """Every combination, without those that differ in what does not matter to them.
+
+    `pilots` are sent where CSI is estimated, and then beside perfect CSI too, so that both meet the same channel.
 
     Raises
     ------
@@ -97,15 +113,27 @@ def make_cases(
             raise CaseError(f"--snr: expected dB from -50 up, or inf, got {snr_db:g}")
     if design_snr_db is not None and (math.isnan(design_snr_db) or design_snr_db < -50):
         raise CaseError(f"--design-snr: expected dB from -50 up, or inf, got {design_snr_db:g}")
+    if not (coherence in ("symbol", "frame") or (coherence.isdigit() and int(coherence) > 0)):
+        raise CaseError(f"--coherence: expected symbol, frame or a number of channel uses, got {coherence!r}")
+    if set(baselines) - {"linear"} and set(channels) & set(MOVING):
+        raise CaseError(
+            "--baselines: picture codecs go at the capacity of a channel, which is not known of a moving one"
+        )
     digital = [name for name in modulations if name != "pam"]
     if digital and not set(schemes) - {"none", "paper"}:
         raise CaseError(f"--modulation {' '.join(digital)}: carries bits, and --scheme {' '.join(schemes)} makes none")
+    if digital and (set(csi) - {"perfect"} or coherence != "symbol" or set(channels) & set(MOVING)):
+        raise CaseError(
+            f"--modulation {' '.join(digital)}: meets a channel that is known and fades a symbol; leave --csi, "
+            f"--coherence and {', '.join(MOVING)} to pam"
+        )
+    share = pilots if set(csi) - {"perfect"} else 0.0
     cases: dict[Case, None] = {}
     for channel, snr_db in itertools.product(channels, snrs_db):
         for scheme in schemes:
             if "pam" in modulations:
                 for case in _of_scheme(Case(channel, snr_db, scheme), bits, quantizers, contributions, modes, classes):
-                    cases[case] = None
+                    cases |= {replace(case, csi=known, pilots=share, coherence=coherence): None for known in csi}
             for name in digital if scheme not in ("none", "paper") else ():
                 design = None if name == "capacity" or design_snr_db is None else float(design_snr_db)
                 case = Case(channel, snr_db, scheme, modulation=name, design_snr_db=design)

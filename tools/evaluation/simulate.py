@@ -22,9 +22,11 @@ from numpy.typing import NDArray
 from semstream.codec.coder import FeatureCoder
 from semstream.codec.side_information import SCALE_BITS
 from semstream.metrics.quality import ms_ssim, psnr
-from semstream.phy import channel as phy_channel
 from semstream.phy.amplitudes import from_symbols, to_symbols
+from semstream.phy.channel import ChannelError, CompositeOptions
 from semstream.phy.random import generator
+from semstream.phy.standard_fading import MOVING_KINDS, MovingOptions, StandardFading
+from semstream.phy.transmission import Air, transmit
 from tools.evaluation.case import Case, CaseError
 from tools.evaluation.digital import Digital
 from tools.evaluation.pictures import Batch
@@ -91,6 +93,7 @@ class Simulator:
         self.device = device
         self.lpips = lpips
         self.digital: Digital | None = None
+        self._moving: dict[str, StandardFading] = {}
         self._kept: dict[int, tuple[Batch, Encoded]] = {}
         self._kept_bytes = 0
 
@@ -162,13 +165,33 @@ class Simulator:
             raise CaseError(f"{case.label}, {case.bits:g} bits: {error}") from None
         sent = self.coder.amplitudes(coded.payload, coded.side)
         symbols, gain = to_symbols(sent)
-        reception = phy_channel.apply(
-            symbols, case.channel, case.snr_db, generator(self.seed, "air", number), time=number % 100
-        )
-        heard, noise = from_symbols(*reception, sent.size, gain)
-        value, variance = self.coder.observe(heard, noise, coded.side, mode=case.dequantize or "linear")
+        try:
+            rng = generator(self.seed, "air", number)
+            heard = transmit(symbols, self._air(case), case.snr_db, rng, time=number % 100)
+        except ChannelError as error:
+            raise CaseError(f"{case.label}: {error}") from None
+        amplitudes, noise = from_symbols(*heard.reception, sent.size, gain)
+        value, variance = self.coder.observe(amplitudes, noise, coded.side, mode=case.dequantize or "linear")
         side_bits = coded.side.side_bits + (0 if scheme == "none" else SCALE_BITS)
-        return value, variance, (coded.side.payload_bits, side_bits, features.size, symbols.size)
+        return value, variance, (coded.side.payload_bits, side_bits, features.size, heard.channel_uses)
+
+    def _air(self, case: Case) -> Air:
+        """The channel of a case, and how its receiver knows it; one that moves does as Sionna's models by default."""
+        if case.channel in MOVING_KINDS and case.channel not in self._moving:
+            self._moving[case.channel] = StandardFading(MovingOptions(case.channel), CompositeOptions())
+        csi, _, estimator = case.csi.partition("-")
+        return Air(
+            case.channel,
+            "estimated" if csi == "estimated" else "perfect",
+            "ls" if estimator == "ls" else "mmse",
+            pilots=case.pilots or None,
+            coherence=int(case.coherence)
+            if case.coherence.isdigit()
+            else "frame"
+            if case.coherence == "frame"
+            else "symbol",
+            moving=self._moving.get(case.channel),
+        )
 
     @property
     def headers_lost(self) -> int:

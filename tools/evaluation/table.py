@@ -18,14 +18,15 @@ COLUMNS = (
     "images", "channel", "snr_db", "scheme", "quantizer", "contribution", "bits_per_feature",
     "side_bits_per_feature", "cbr", "psnr_db", "psnr_std", "ms_ssim", "lpips", "n_images", "seconds_per_image",
     "psnr_ci95", "budget_bits", "classes", "dequantize", "am_gm_db", "weights", "seed", "modulation", "design_snr_db",
-    "note",
+    "csi", "pilots", "coherence", "note",
 )  # fmt: skip
 NUMBERS = frozenset(COLUMNS) - {
-    "images", "channel", "scheme", "quantizer", "contribution", "dequantize", "weights", "modulation", "note"
+    "images", "channel", "scheme", "quantizer", "contribution", "dequantize", "weights", "modulation", "csi",
+    "coherence", "note",
 }  # fmt: skip
 KEY = (
     "images", "n_images", "weights", "seed", "channel", "snr_db", "scheme", "budget_bits", "quantizer", "contribution",
-    "classes", "dequantize", "modulation", "design_snr_db",
+    "classes", "dequantize", "modulation", "design_snr_db", "csi", "pilots", "coherence",
 )  # fmt: skip
 
 Row = dict[str, Any]
@@ -52,6 +53,9 @@ def describe(case: Case, images: str, count: int, weights: str, seed: int) -> Ro
         "dequantize": case.dequantize,
         "modulation": case.modulation,
         "design_snr_db": case.design_snr_db,
+        "csi": case.csi,
+        "pilots": case.pilots,
+        "coherence": case.coherence,
     }
 
 
@@ -172,7 +176,7 @@ SHOWN = (
 def text_table(rows: Sequence[Row]) -> str:
     """Rows as aligned text; several weights, contributions or dequantizers get a column of their own."""
     shown = list(SHOWN)
-    for name in ("dequantize", "contribution", "weights", "modulation"):
+    for name in ("dequantize", "contribution", "weights", "modulation", "csi", "coherence"):
         if len({row[name] for row in rows if row[name]}) > 1:
             shown.insert(4, (name, name, ""))
     heads = [head for _, head, _ in shown]
@@ -181,6 +185,29 @@ def text_table(rows: Sequence[Row]) -> str:
     return "\n".join(
         "  ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in [heads, *cells]
     )
+
+
+def losses(rows: Sequence[Row]) -> str:
+    """PSNR that estimated CSI loses against perfect, a line a channel and estimator, a column an SNR; or nothing."""
+    other = [name for name in KEY if name != "csi"]
+    perfect = {tuple(row[name] for name in other): row["psnr_db"] for row in rows if row["csi"] == "perfect"}
+    found: dict[tuple[str, ...], dict[float, float]] = {}
+    for row in rows:
+        known = perfect.get(tuple(row[name] for name in other))
+        if row["csi"] == "perfect" or known is None or row["psnr_db"] is None:
+            continue
+        words = (row["weights"], row["channel"], row["coherence"], f"{row['pilots']:g}", row["csi"], row["scheme"])
+        line = found.setdefault((*words, f"{row['budget_bits']:g}", row["dequantize"]), {})
+        line[row["snr_db"]] = known - row["psnr_db"]
+    if not found:
+        return ""
+    snrs = sorted({snr for line in found.values() for snr in line})
+    heads = ["weights", "channel", "coherence", "pilots", "csi", "scheme", "bits", "dequantize"]
+    cells = [heads + [f"{snr:g} dB" for snr in snrs]]
+    cells += [[*words, *(f"{line[snr]:.2f}" if snr in line else "-" for snr in snrs)] for words, line in found.items()]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+    lines = ["  ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)) for line in cells]
+    return "\n".join(["PSNR lost to estimation, in dB, at SNR:", *lines])
 
 
 def _cell(value: Any, form: str) -> str:
