@@ -145,7 +145,7 @@ def test_settings_of_the_blocks_are_described_for_a_viewer() -> None:
 
     rows = {row["name"]: row for row in describe_settings(FadingChannel().settings)}
     assert rows["channel"]["kind"] == "choice"
-    assert rows["channel"]["choices"] == ["awgn", "rayleigh", "rician", "composite"]
+    assert rows["channel"]["choices"] == ["awgn", "rayleigh", "rician", "composite", "doppler", "tdl", "cdl"]
     assert rows["snr_db"]["unit"] == "dB"
 
 

@@ -217,7 +217,8 @@ def test_an_edge_that_drops_frames_keeps_no_more_than_its_credit() -> None:
 
 def test_a_stuck_receiver_keeps_no_frames_when_the_run_is_stopped() -> None:
     fg = Flowgraph()
-    fg.connect(Ramp(count=-1), Stuck(), credit=8)
+    # Slowly enough that the receiver is stuck in its first frame when the others come.
+    fg.connect(Ramp(count=-1, every_s=0.005), Stuck(), credit=8)
     run = fg.start()
     wait_for(lambda: bool(run.records["stuck"]))
     wait_for(lambda: left(run) > 0)

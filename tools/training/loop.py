@@ -75,7 +75,7 @@ class Training:
         resumed = self._state_to_resume()
         done: dict[str, Any] = resumed[1] if resumed else {"step": 0, "seconds": 0.0}
         self.step, self.seconds_before, self.begun = int(done["step"]), float(done["seconds"]), time.monotonic()
-        self.falling = self._progress(done) >= self.falls_at
+        self.falling = bool(done.get("falling", False))
         photographs, small = load_training(options.data)
         # A resumed run draws other crops than those it has seen.
         seed = options.seed * 1_000_003 + self.step * 1009 + rank
@@ -183,13 +183,14 @@ class Training:
         """Write the state to resume from and the averaged weights; `stable`: that before the rate falls, as well."""
         options = self.options
         facts = {"step": self.step, "seconds": self.seconds, "crops": self.step * options.batch * self.world}
+        resume = facts | {"falling": self.falling}
         tensors = {
             "codec": self.codec.state_dict(),
             "average": self.average.codec.state_dict(),
             "optimizers": self.optimizers.state_dict(),
         }
         for path in (self.stable_path,) * stable + (self.state_path,):
-            save_state(path, tensors, facts)
+            save_state(path, tensors, resume)
         record = {
             key: value if np.isscalar(value) else str(value)
             for key, value in vars(options).items()
@@ -224,9 +225,9 @@ class Training:
             if over:
                 return
             if progress >= self.falls_at and not self.falling:
-                self.falling = True
                 if self.rank == 0:
                     self.keep(stable=True)
+                self.falling = True
             loss = self.take(self.bank.batch(self.options.batch), progress)
             smooth = loss if smooth is None else smooth.lerp_(loss, 0.02)
             now = time.monotonic()
