@@ -1,4 +1,10 @@
-"""The linear path over more pixels than a site's own: a lapped transform, begun from the unlapped one."""
+"""The linear path over more pixels than a site's own: a lapped transform, begun from the unlapped one.
+
+Alone, without a network, trained for 90 seconds of one core on CIFAR-10's train pictures through the channels of a
+training (500 test pictures, CBR 1/3, AWGN, PSNR in dB at 1 / 4 / 7 / 10 / 13 dB): its own site 21.5 / 23.9 / 26.4 /
+29.0 / 31.7, 3×3 sites 23.0 / 25.5 / 28.1 / 30.9 / 33.6, 5×5 sites 23.1 / 25.6 / 28.3 / 31.0 / 33.8. A lap of 3 wins
+nearly all there is.
+"""
 
 from __future__ import annotations
 
