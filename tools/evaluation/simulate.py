@@ -12,7 +12,6 @@ a flowgraph whose `FadingChannel` has ``noise_key="air"`` gives the same picture
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -230,9 +229,3 @@ class Simulator:
             )
             rounded = pixels.clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
         return np.ascontiguousarray(rounded)
-
-
-def outcomes_of(simulator: Simulator, batches: list[Batch], case: Case) -> Iterator[list[Outcome]]:
-    """Outcomes of a case, a batch at a time."""
-    for batch in batches:
-        yield simulator.simulate(batch, case)

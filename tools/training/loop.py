@@ -1,9 +1,10 @@
 """The loop: crops drawn where the codec is, one step after the other, a state to resume from.
 
 On a GPU nothing in a step waits for the device: crops come out of `semstream.data.crop_bank`, the loss is averaged
-where it is, optimizers and average work on all tensors at once, and the Swin stages are compiled. On a CPU compiling
-gains nothing (`medium`, batch 64, one core with AVX512-BF16: 127 crops/s without, 122 with it), as half of the time is
-matrix products near the machine's peak; two threads reach 212.
+where it is, optimizers and average work on all tensors at once, and the Swin stages are compiled.
+
+On a CPU compiling gains nothing, as half of the time is matrix products near the machine's peak: 256 crops/s without,
+246 with `--compile on` (`--estimate`, `medium`, batch 64, two cores with AVX512-BF16).
 """
 
 from __future__ import annotations
