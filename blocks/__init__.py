@@ -6,12 +6,19 @@ ImageSource ─ SnrSweep ─ SwinEncoder ─ ContributionClassifier ─ NonUnifo
 MetricSink ─────────────── SwinDecoder ──────────────────── Dequantizer ──────────────────────────────┘
 
 QamModulator and QamDemodulator take the places of PowerNormalizer and Dequantizer: bits over QAM instead of amplitudes.
+
+With nothing but samples between two programs, for frames that need nothing beside their symbols (QamModulator, or
+SideInformationModulator behind PowerNormalizer):
+
+FrameModulator ─ (SampleChannel) ─ SampleSink ═══ file, socket, radio ═══ SampleSource ─ FrameSynchronizer
 """
 
 from blocks.bandwidth import BandwidthSchedule, KeepLast
 from blocks.contribution_classifier import ContributionClassifier
 from blocks.dequantizer import Dequantizer
 from blocks.fading_channel import FadingChannel
+from blocks.frame_modulator import FrameModulator
+from blocks.frame_synchronizer import FrameSynchronizer
 from blocks.gnuradio_channel import GnuRadioChannel
 from blocks.image_sink import ImageSink
 from blocks.image_source import ImageSource
@@ -25,6 +32,12 @@ from blocks.qam_demodulator import QamDemodulator
 from blocks.qam_modulator import QamModulator
 from blocks.rate_controller import RateController
 from blocks.recorder import Recorder, Replay
+from blocks.sample_channel import SampleChannel
+from blocks.sample_sink import SampleSink
+from blocks.sample_source import SampleSource
+from blocks.sent_pictures import SentPictures
+from blocks.side_information_demodulator import SideInformationDemodulator
+from blocks.side_information_modulator import SideInformationModulator
 from blocks.sigmf_sink import SigmfSink
 from blocks.sigmf_source import SigmfSource
 from blocks.snr_estimator import SnrEstimator
@@ -40,6 +53,8 @@ __all__ = [
     "ContributionClassifier",
     "Dequantizer",
     "FadingChannel",
+    "FrameModulator",
+    "FrameSynchronizer",
     "GnuRadioChannel",
     "ImageSink",
     "ImageSource",
@@ -56,6 +71,12 @@ __all__ = [
     "RateController",
     "Recorder",
     "Replay",
+    "SampleChannel",
+    "SampleSink",
+    "SampleSource",
+    "SentPictures",
+    "SideInformationDemodulator",
+    "SideInformationModulator",
     "SigmfSink",
     "SigmfSource",
     "SnrEstimator",

@@ -39,3 +39,6 @@ ReceivedSymbols = PortType(
     _CLASS_MAP,
 )
 """y = h ⊙ s + n with the channel state h and the noise power σ² of each symbol. Tags: also ``snr_db``, ``channel``."""
+
+Samples = PortType("Samples", {"samples": ArraySpec("complex64", ("N",))})
+"""A piece of a stream of complex samples, of any length: frames on the air are not cut as pieces are."""

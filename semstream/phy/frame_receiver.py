@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from semstream.phy.air_frame import HEADER_SYMBOLS, AirFormat, AirHeader, UnknownFrameError
 from semstream.phy.channel import Reception
 from semstream.phy.control import ControlError
+from semstream.phy.gain_tracking import track
 from semstream.phy.preamble_search import PreambleSearch, Sighting
 from semstream.phy.sample_buffer import SampleBuffer
 from semstream.phy.synchronisation import SEGMENT
@@ -79,24 +80,27 @@ class FrameReceiver:
         Pilots through which a line is fitted, an odd number (`waveform.PilotComb`).
     longest
         Most symbols of a body; a header that claims more is not believed.
+    modulation
+        The one whose frames are read; empty: all that there are.
 
     Attributes
     ----------
     counts : Counter of str
         ``samples``, ``preambles``, ``frames``, ``headers_lost`` (preambles without a readable header), ``version`` and
-        ``modulation`` (frames of unknown ones), ``not_finite`` (samples), ``cut`` (a frame that the stream's end cuts).
+        ``modulation`` (frames of others), ``not_finite`` (samples), ``cut`` (a frame that the stream's end cuts).
     refused : str
         Why the last frame of an unknown version or modulation was not read.
     quiet : int
         Samples that were searched since the last preamble.
     """
 
-    def __init__(self, form: AirFormat, smoothing: int = 63, longest: int = LONGEST) -> None:
+    def __init__(self, form: AirFormat, smoothing: int = 63, longest: int = LONGEST, modulation: str = "") -> None:
         self.form = form
         self.counts: Counter[str] = Counter()
         self.refused = ""
         self._smoothing = smoothing
         self._longest = longest
+        self._modulation = modulation
         self._search = PreambleSearch(form.pulse, form.preamble)
         self._buffer = SampleBuffer(self._search.before)
         self._bad: list[int] = []  # places of samples that are no numbers
@@ -168,10 +172,13 @@ class FrameReceiver:
             header = AirHeader.from_symbols(heard.astype(np.complex64), noise / max(abs(gain) ** 2, 1e-30))
             if header.symbols > self._longest:
                 raise ControlError(f"a body of {header.symbols} symbols")
+            if self._modulation not in ("", header.modulation):
+                raise UnknownFrameError(
+                    "modulation", f"a frame of modulation {header.modulation!r}; {self._modulation!r} is what is read here"
+                )
         except UnknownFrameError as error:
             self.counts[error.what] += 1
             self.refused = str(error)
-            self._quiet_since = self._at
             return True
         except ControlError:
             self.counts["headers_lost"] += 1
@@ -190,11 +197,12 @@ class FrameReceiver:
             return False
         self._opened = None
         rate = self.form.pulse.samples_per_symbol
-        symbols = (self._symbols(sighting, opening, body) / gain).astype(np.complex64)
-        good, bad = self._good(sighting.start + opening * rate, body)
+        symbols = (self._symbols(sighting, 0, opening + body) / gain).astype(np.complex64)
+        good, bad = self._good(sighting.start, opening + body)
         noise /= abs(gain) ** 2
+        known = np.concatenate([known_symbols(self.form.preamble), header.to_symbols()])
         comb = PilotComb(header.pilot_spacing, self._smoothing)
-        reception = comb.receive(symbols, good, header.symbols, noise)
+        reception = track(symbols, good, known, comb, header.symbols, noise)
         self._at = self._quiet_since = int(sighting.start) + (opening + body) * rate
         self.counts["frames"] += 1
         snr_db = float(-10 * np.log10(max(noise, 1e-10)))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from semstream.phy.pulse import Pulse, root_raised_cosine
+from semstream.phy.pulse import Pulse
 from semstream.phy.synchronisation import SEGMENT, THRESHOLD, tone
 from semstream.phy.waveform import known_symbols
 
@@ -83,7 +83,7 @@ class PreambleSearch:
             (before + needed,) complex, finite.
         """
         rate = self._pulse.samples_per_symbol
-        matched = np.convolve(samples.astype(np.complex128), self._taps, "valid")
+        matched = np.asarray(np.convolve(samples.astype(np.complex128), self._taps, "valid"), np.complex128)
         size = WINDOW + 2 * self._length
         strengths = np.stack([self._strengths(matched[phase::rate][:size]) for phase in self._phases], axis=1)
         flat = strengths.reshape(-1)
@@ -113,7 +113,7 @@ class PreambleSearch:
         return np.asarray(total / SEGMENT / np.maximum(energy, floor))
 
     def _templates(self) -> tuple[Complex128, Complex128]:
-        """The preamble behind both filters, and its slope in time, at `_FINE` places a symbol from 2 before its start."""
+        """The preamble behind both filters and its slope in time, `_FINE` places a symbol, from 2 symbols before it."""
         time = np.arange(-2 * _FINE, (self._length + 2) * _FINE) / _FINE
         pulse, step = self._pulse, 1e-3
 

@@ -59,7 +59,7 @@ def execute(graph: Flowgraph, options: RunOptions, title: str = "", report: Repo
         records = [record for block in graph.blocks for record in run.records[block] if is_quality(record)]
         networks = {(s.settings.lpips, getattr(s.settings, "lpips_weights", "")) for s in sinks}
         lines = sorted({line for network in networks for line in notes(records, *network)}) if records else []
-        if report is not None and records:
+        if report is not None and any(run.records.values()):
             lines += report(run)
         finish(run, records, options.out, title or graph.name, lines)
         if options.hold and not run.interrupted:

@@ -127,7 +127,7 @@ def finish(run: Run, records: Iterable[dict[str, Any]], out: Path | None, title:
     if not rows and run.failure is not None:
         return
     text = results(rows, title, lines, out) if rows else ""
-    print(text or run.summary())
+    print(text or "\n".join([run.summary(), *lines]))
     counters = run.counters()
     drops = sum(sum(edge["drops"].values()) for edge in counters["edges"].values())
     skips = {f"{name}: {reason}": n for name, b in counters["blocks"].items() for reason, n in b["skips"].items()}
