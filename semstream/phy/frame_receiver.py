@@ -61,12 +61,13 @@ class AirReception:
 
 
 class _Opened(NamedTuple):
-    """A frame whose header is read: where it is, its gain there, the noise, and what it says."""
+    """A frame whose header is read: where it is, its gain there, the noise, what it says, and what is known of it."""
 
     sighting: Sighting
     gain: complex
     noise_variance: float
     header: AirHeader
+    known: Samples
 
 
 class FrameReceiver:
@@ -125,8 +126,9 @@ class FrameReceiver:
         found: list[AirReception] = []
         while self._advance(found):
             pass
-        # What is searched again after a header that was lost begins behind its preamble's start.
-        keep = self._at - self._search.before - self.form.pulse.margin
+        pending = self._opened.sighting if self._opened is not None else self._sighted
+        at = self._at if pending is None else min(self._at, int(pending.start))
+        keep = at - self._search.before - self.form.pulse.margin - 1
         self._buffer.forget(keep)
         while self._bad and self._bad[0] < keep:
             del self._bad[0]
@@ -185,13 +187,13 @@ class FrameReceiver:
             return True
         known = np.concatenate([known, header.to_symbols()])  # which makes it known, too
         gain, noise = _steady(symbols * np.conj(known))
-        self._opened = _Opened(sighting, gain, noise, header)
+        self._opened = _Opened(sighting, gain, noise, header, known)
         self._quiet_since = self._at
         return True
 
     def _take(self, opened: _Opened, found: list[AirReception]) -> bool:
         """Read the body."""
-        sighting, gain, noise, header = opened
+        sighting, gain, noise, header, known = opened
         opening, body = self.form.opening, self.form.body(header)
         if not self._has(sighting, opening + body):
             return False
@@ -200,7 +202,6 @@ class FrameReceiver:
         symbols = (self._symbols(sighting, 0, opening + body) / gain).astype(np.complex64)
         good, bad = self._good(sighting.start, opening + body)
         noise /= abs(gain) ** 2
-        known = np.concatenate([known_symbols(self.form.preamble), header.to_symbols()])
         comb = PilotComb(header.pilot_spacing, self._smoothing)
         reception = track(symbols, good, known, comb, header.symbols, noise)
         self._at = self._quiet_since = int(sighting.start) + (opening + body) * rate

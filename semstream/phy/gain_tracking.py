@@ -9,7 +9,6 @@ is left of the error lies on whole stretches of a frame, where the picture shows
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -68,31 +67,29 @@ def track(
     payload = np.ones(body.size, bool)
     payload[pilots] = False
     at = first + np.flatnonzero(payload)
-    known = np.concatenate([opening, known_symbols(pilots.size)])
+    known = np.concatenate([opening, known_symbols(pilots.size)])  # by which the gain shows
     where = np.concatenate([np.arange(first), first + pilots])
     heard = good[where]
     if np.count_nonzero(heard) < 8:
         return followed
-    steady = _steady(symbols[where[heard]] * np.conj(known[heard]), where[heard], at)
-    trusted = good[at]
+    trusted = good[at] & (followed.csi != 0)
+    if np.count_nonzero(trusted) < 2:
+        return followed
+    near = float(np.polyfit(at[trusted], np.unwrap(np.angle(followed.csi[trusted])), 1)[0]) / (2 * np.pi)
+    steady = _steady(symbols[where[heard]] * np.conj(known[heard]), where[heard], at, near)
     apart = np.abs(steady.gain - followed.csi)[trusted] ** 2
     error = noise_variance * comb.error(count)
-    if not apart.size or float(apart.mean()) > STEADY * error:
+    if float(apart.mean()) > STEADY * error:
         return followed
     return heard_through(body[payload], np.where(trusted, steady.gain, 0), steady.error, noise_variance)
 
 
-def _steady(values: NDArray[np.complexfloating], where: NDArray[np.intp], at: NDArray[np.intp]) -> Steady:
-    """Maximum likelihood of g·exp(2πi f n) in white noise, for values (K,) at uneven places."""
+def _steady(
+    values: NDArray[np.complexfloating], where: NDArray[np.intp], at: NDArray[np.intp], frequency: float
+) -> Steady:
+    """Maximum likelihood of g·exp(2πi f n) in white noise, near a frequency, for values (K,) at uneven places."""
     middle = float(where.mean())
-    n = where - middle
-    size = 2 ** math.ceil(math.log2(4 * int(where[-1] - where[0] + 1)))
-    spread = np.zeros(size, np.complex128)
-    spread[where - where[0]] = values
-    spectrum = np.abs(np.fft.fft(spread))
-    near = size // 64 + 1  # most of the turn was undone already
-    places = np.concatenate([np.arange(near), np.arange(size - near, size)])
-    frequency = float(np.fft.fftfreq(size)[places[int(np.argmax(spectrum[places]))]])
+    n, reach = where - middle, int(where[-1] - where[0] + 1)
     for _ in range(_ROUNDS):
         still = values * np.exp(-2j * np.pi * frequency * n)
         moments = [complex(np.sum(still * (-2j * np.pi * n) ** order)) for order in range(3)]
@@ -100,7 +97,7 @@ def _steady(values: NDArray[np.complexfloating], where: NDArray[np.intp], at: ND
         curve = 2 * (moments[2] * moments[0].conjugate()).real + 2 * abs(moments[1]) ** 2
         if not curve < 0:
             break
-        frequency -= float(np.clip(slope / curve, -0.5 / size, 0.5 / size))
+        frequency -= float(np.clip(slope / curve, -0.25 / reach, 0.25 / reach))
     gain = complex(np.mean(values * np.exp(-2j * np.pi * frequency * n)))
     away = at - middle
     error = 1 / n.size + 0.5 * away**2 / max(float(np.sum(n**2)), 1.0)
