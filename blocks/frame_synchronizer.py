@@ -31,9 +31,10 @@ class FrameSynchronizer(Block):
     ------
     received : ReceivedSymbols: ``received`` y and ``csi`` h, both complex64 (N,), h as the pilots show it, and
     ``noise_variance`` float32 (N,), all from the samples alone. Numbered from 0; tags ``number`` (of the frame, as its
-    sender counts), ``modulation``, ``channel_uses``, ``snr_db`` (Es/N0 as measured over some ten frames, to the nearest dB),
-    ``measured_snr_db`` (of this one), ``frequency_offset`` (of the symbol rate), ``concealed``. In the place of each frame that was
-    lost, by the numbers, comes one with gains of 0 and ``concealed``, so that a demodulator shows the last good picture.
+    sender counts), ``modulation``, ``channel_uses``, ``snr_db`` (Es/N0 as measured over some ten frames, to the nearest
+    dB), ``measured_snr_db`` (of this one), ``frequency_offset`` (of the symbol rate), ``concealed``. In the place of
+    each frame that was lost, by the numbers, comes one with gains of 0 and ``concealed``, so that a demodulator shows
+    the last good picture.
 
     Records
     -------
@@ -121,8 +122,10 @@ class FrameSynchronizer(Block):
     def _tell_silence(self, what: str) -> None:
         counts = {name: n for name, n in self._receiver.counts.items() if n and name != "samples"}
         seen = ", ".join(f"{name}: {n}" for name, n in sorted(counts.items())) or "no preamble"
-        why = f"; the last one: {self._receiver.refused}" if self._receiver.refused else (
-            "; does the sender send, with the same samples_per_symbol, rolloff and preamble?"
+        why = (
+            f"; the last one: {self._receiver.refused}"
+            if self._receiver.refused
+            else ("; does the sender send, with the same samples_per_symbol, rolloff and preamble?")
         )
         message = f"block {self.name!r}: {what} ({seen}){why}"
         if self.settings.when_silent == "end":

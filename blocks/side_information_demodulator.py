@@ -54,9 +54,7 @@ class SideInformationDemodulator(Block):
         self._counts["frames"] += 1
         concealed = False
         try:
-            read: Read | None = self._header.read(
-                Reception(frame["received"], frame["csi"], frame["noise_variance"])
-            )
+            read: Read | None = self._header.read(Reception(frame["received"], frame["csi"], frame["noise_variance"]))
             number = frame.tags.get("number", frame.seq)
             if read is not None and isinstance(number, int) and read.seq != number % 2**16:
                 raise SideInformationError(f"the header says number {read.seq}")

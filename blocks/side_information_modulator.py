@@ -49,7 +49,9 @@ class SideInformationModulator(Block):
         gain = frame.tags.get("power_gain")
         try:
             if not isinstance(gain, float) or not 0 < gain < 1e4:
-                raise SideInformationError(f"side information 'power_gain': expected a positive number, got {gain!r:.40}")
+                raise SideInformationError(
+                    f"side information 'power_gain': expected a positive number, got {gain!r:.40}"
+                )
             headed = self._header.put(frame["symbols"], side, gain, frame.seq, class_map(frame))
         except SideInformationError as error:
             self.log.warning("frame %d: %s; left out", frame.seq, error)

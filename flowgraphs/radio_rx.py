@@ -4,8 +4,8 @@
     python flowgraphs/radio_rx.py --samples out/air.cf32 --compare out/sent
     python flowgraphs/radio_rx.py --samples tcp://127.0.0.1:5556 --modulation pam
 
-Nothing but samples comes from `radio_tx.py`: when a frame starts, how it turns, how strong it is, how noisy, and what is
-in it is found in them. --compare measures the pictures by those that the transmitter has kept.
+Nothing but samples comes from `radio_tx.py`: when a frame starts, how it turns, how strong it is, how noisy, and what
+is in it is found in them. --compare measures the pictures by those that the transmitter has kept.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def flowgraph(
     """Find frames in samples, and decode them to pictures."""
     graph = Flowgraph("radio_rx")
     source, decoder = SampleSource(source=samples, patience=patience, silence=silence), SwinDecoder()
-    demodulator: list[Block] = [QamDemodulator()] if modulation == "qam" else [SideInformationDemodulator(), Dequantizer()]
+    demodulator: list[Block] = (
+        [QamDemodulator()] if modulation == "qam" else [SideInformationDemodulator(), Dequantizer()]
+    )
     graph.connect(source, FrameSynchronizer(modulation=modulation), *demodulator, decoder)
     if compare:
         sink = MetricSink(name="metrics", branch=modulation)

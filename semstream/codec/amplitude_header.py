@@ -115,7 +115,9 @@ class AmplitudeHeader:
             at, bits = at + taken, bits + count + CRC_BITS
             class_map = np.packbits(whole, bitorder="little")
         if symbols.size < at + header.symbols:
-            raise SideInformationError(f"header: says {header.symbols} symbols follow it, there are {symbols.size - at}")
+            raise SideInformationError(
+                f"header: says {header.symbols} symbols follow it, there are {symbols.size - at}"
+            )
         self._fits(header.symbols, side, class_map)
         part = slice(at, at + header.symbols)
         own = Reception(reception.received[part], reception.csi[part], reception.noise_variance[part])
@@ -135,4 +137,3 @@ class AmplitudeHeader:
             return 32 * side.feature_count
         bits: Any = self._coder.element_bits(side, class_map)
         return int(np.sum(bits, dtype=np.int64)) * (side.shape[0] * side.shape[1] if bits.ndim == 1 else 1)
-

@@ -118,7 +118,8 @@ class AirHeader:
         version, modulation, seq, count, spacing = take(4), take(4), take(16), take(20), take(2)
         if version != VERSION:
             raise UnknownFrameError(
-                "version", f"a frame of version {version}; this receiver reads version {VERSION}: run the same semstream"
+                "version",
+                f"a frame of version {version}; this receiver reads version {VERSION}: run the same semstream",
             )
         if modulation >= len(MODULATIONS):
             raise UnknownFrameError(

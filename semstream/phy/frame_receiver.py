@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from semstream.phy.air_frame import HEADER_SYMBOLS, AirFormat, AirHeader, UnknownFrameError
+from semstream.phy.air_frame import AirFormat, AirHeader, UnknownFrameError
 from semstream.phy.channel import Reception
 from semstream.phy.control import ControlError
 from semstream.phy.gain_tracking import track
@@ -175,9 +175,8 @@ class FrameReceiver:
             if header.symbols > self._longest:
                 raise ControlError(f"a body of {header.symbols} symbols")
             if self._modulation not in ("", header.modulation):
-                raise UnknownFrameError(
-                    "modulation", f"a frame of modulation {header.modulation!r}; {self._modulation!r} is what is read here"
-                )
+                what = f"a frame of modulation {header.modulation!r}; {self._modulation!r} is what is read here"
+                raise UnknownFrameError("modulation", what)
         except UnknownFrameError as error:
             self.counts[error.what] += 1
             self.refused = str(error)

@@ -101,4 +101,4 @@ def _steady(
     gain = complex(np.mean(values * np.exp(-2j * np.pi * frequency * n)))
     away = at - middle
     error = 1 / n.size + 0.5 * away**2 / max(float(np.sum(n**2)), 1.0)
-    return Steady(gain * np.exp(2j * np.pi * frequency * away), error)
+    return Steady(gain * np.exp(2j * np.pi * frequency * away), np.asarray(error, np.float64))

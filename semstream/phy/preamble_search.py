@@ -142,9 +142,7 @@ class PreambleSearch:
             model = turn * ((1 - part) * self._template[below] + part * self._template[below + 1])
             slope = turn * self._slope[below]
             gain = np.vdot(model, heard) / np.vdot(model, model).real
-            columns = np.stack(
-                [model, 1j * model, -gain * slope, gain * model * 2j * np.pi * (used - centre)], axis=1
-            )
+            columns = np.stack([model, 1j * model, -gain * slope, gain * model * 2j * np.pi * (used - centre)], axis=1)
             left = heard - gain * model
             change = np.linalg.lstsq(
                 np.concatenate([columns.real, columns.imag]), np.concatenate([left.real, left.imag]), rcond=None

@@ -91,9 +91,9 @@ def root_raised_cosine(time: Float64, rolloff: float) -> Float64:
     edge = 1 / (4 * rolloff)
     middle, corner = np.abs(at) < 1e-9, np.abs(np.abs(at) - edge) < 1e-9
     safe = np.where(middle | corner, 0.5 * edge, at)
-    value = (
-        np.sin(np.pi * safe * (1 - rolloff)) + 4 * rolloff * safe * np.cos(np.pi * safe * (1 + rolloff))
-    ) / (np.pi * safe * (1 - (4 * rolloff * safe) ** 2))
+    value = (np.sin(np.pi * safe * (1 - rolloff)) + 4 * rolloff * safe * np.cos(np.pi * safe * (1 + rolloff))) / (
+        np.pi * safe * (1 - (4 * rolloff * safe) ** 2)
+    )
     angle = np.pi * edge
     at_corner = rolloff / math.sqrt(2) * ((1 + 2 / np.pi) * math.sin(angle) + (1 - 2 / np.pi) * math.cos(angle))
     return np.where(middle, 1 - rolloff + 4 * rolloff / np.pi, np.where(corner, at_corner, value))

@@ -135,7 +135,8 @@ class PilotComb:
         at = np.flatnonzero(payload)
         smooth, error = _local_lines(np.interp(places, places[heard], steady), self.smoothing)
         csi = np.interp(at, places, smooth) * np.exp(1j * angle * at)
-        return heard_through(samples[payload], np.where(good[payload], csi, 0), np.interp(at, places, error), noise_variance)
+        csi = np.where(good[payload], csi, 0)
+        return heard_through(samples[payload], csi, np.interp(at, places, error), noise_variance)
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def test_pictures_come_through_samples_alone_as_good_as_through_the_link(weights
 
 
 @pytest.mark.parametrize("kind", [{}, {"granularity": "element", "classes": 3}, {"unquantized": True}])
-def test_amplitudes_need_nothing_beside_their_symbols(weights: Path, pictures: np.ndarray, kind: dict[str, Any]) -> None:
+def test_amplitudes_need_nothing_but_symbols(weights: Path, pictures: np.ndarray, kind: dict[str, Any]) -> None:
     sent = transmitter(pictures[:3], weights, "pam", **kind)
     got = through(bare(through(sent, SampleChannel(snr_db=30, start=500))), *receiver(weights, "pam"))
     assert quality(pictures[:3], got) > 20

@@ -92,6 +92,8 @@ def names_an_edge(output: str, port: int) -> bool:
         "adaptive_link.py",
         "digital_link.py",
         "gnuradio_link.py",
+        "radio_tx.py",
+        "radio_rx.py",
         "sigmf_link.py",
     ],
 )

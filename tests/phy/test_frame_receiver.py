@@ -39,7 +39,9 @@ def stream(frames: int, count: int = 600, seed: int = 0, form: AirFormat = FORM,
     return np.concatenate([*parts, channel.through(np.zeros(4096, np.complex64), rng)])
 
 
-def received(samples: np.ndarray, chunk: int = 5000, form: AirFormat = FORM) -> tuple[FrameReceiver, list[AirReception]]:
+def received(
+    samples: np.ndarray, chunk: int = 5000, form: AirFormat = FORM
+) -> tuple[FrameReceiver, list[AirReception]]:
     receiver = FrameReceiver(form)
     got = [frame for at in range(0, samples.size, chunk) for frame in receiver.feed(samples[at : at + chunk])]
     receiver.finish()
@@ -98,9 +100,8 @@ def test_a_header_of_another_version_or_modulation_says_so_and_noise_is_none() -
 
 @pytest.mark.parametrize("seed", range(3))
 def test_no_frame_is_lost_at_7_db_with_offset_and_random_start(seed: int) -> None:
-    samples = stream(
-        20, seed=seed, snr_db=7, frequency_offset=0.005 * (-1) ** seed, gain=10.0 ** (2 * seed - 2), start=5000, idle=2000
-    )
+    offset, gain = 0.005 * (-1) ** seed, 10.0 ** (2 * seed - 2)
+    samples = stream(20, seed=seed, snr_db=7, frequency_offset=offset, gain=gain, start=5000, idle=2000)
     receiver, got = received(samples)
     assert [frame.header.seq for frame in got] == list(range(20))
     assert receiver.counts["headers_lost"] == receiver.counts["cut"] == 0
