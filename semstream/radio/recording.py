@@ -42,6 +42,8 @@ SAMPLE = np.dtype("<c8")
 UNFINISHED = "semstream:unfinished"
 REWRITTEN_EVERY_S = 1.0
 """Time between two versions of the metadata of a recording that goes on."""
+REWRITING_SHARE = 0.05
+"""Most of the time that is spent on them: of a long recording they are written less often."""
 _NAMESPACE = {"name": "semstream", "version": "1.0.0", "optional": True}
 
 
@@ -170,7 +172,7 @@ class SigmfWriter:
             self._channel._describe(finished=False)
         self._describe(finished=False)
         end = time.monotonic()
-        self._due = end + max(REWRITTEN_EVERY_S, 20 * (end - begin))
+        self._due = end + max(REWRITTEN_EVERY_S, (end - begin) / REWRITING_SHARE)
 
     def _describe(self, finished: bool) -> None:
         target = with_suffix(self.base, META)

@@ -263,6 +263,7 @@ def test_a_file_that_is_missing_or_cut_says_so(tmp_path: Path, caplog: pytest.Lo
 
 def test_a_recording_that_is_cut_off_can_be_read_up_to_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recording, "REWRITTEN_EVERY_S", 0.0)
+    monkeypatch.setattr(recording, "REWRITING_SHARE", 1e9)
     path = tmp_path / "air.sigmf-meta"
     harness, sent = Harness(SampleSink(to=str(path))), pieces()
     for frame in sent:
