@@ -125,7 +125,7 @@ def noisy() -> np.ndarray:
     return stream(4, 300, snr_db=8, frequency_offset=0.004, start=700, idle=900)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 @given(sizes=st.lists(st.integers(0, 3000), min_size=1, max_size=8))
 def test_any_cut_of_the_stream_gives_the_same_frames(noisy: np.ndarray, sizes: list[int]) -> None:
     _, whole = received(noisy, noisy.size)
