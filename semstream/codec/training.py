@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from semstream.codec.air import AirDraw, add_noise, draw_noise_variance
+from semstream.codec.air import AirDraw, add_noise, draw_noise_variance, draw_sent, send
 from semstream.codec.codec import SemanticCodec
 from semstream.quantize.dequantize import NOISE_CAP
 
@@ -54,7 +54,7 @@ def loss_of(mse: Tensor, kind: str, distance: Tensor | None = None, share: float
     if kind == "log_mse":
         return (mse + 1e-6).log().mean()
     if kind == "perceptual" and distance is not None:
-        return ((1 - share) * (mse + 1e-6).log() + share * (distance + 1e-3).log()).mean()
+        return ((1 - share) * (mse + 1e-6).log() + share * (distance + 1e-2).log()).mean()
     needs = " with the distance of each picture" if kind == "perceptual" else ""
     raise ValueError(f"loss {kind!r}: expected one of {', '.join(LOSSES)}{needs}")
 
@@ -92,7 +92,7 @@ class TrainingStep(nn.Module):
     seed
         Seed of channels and budgets.
     profile, quantization
-        For stage 2: the profile whose codebooks quantize, and the budgets to draw.
+        The profile by which channels are left out; for stage 2 its codebooks quantize, with the budgets to draw.
     distance, perceptual_share
         For the ``perceptual`` loss.
     """
@@ -117,6 +117,11 @@ class TrainingStep(nn.Module):
         self.random = np.random.default_rng(seed)
         self.profile = profile
         self.quantization = quantization if profile is not None else None
+        # Without a profile the features are those of the linear path, whose importance falls with their number.
+        importance = -np.arange(codec.config.channels, dtype=np.float32)
+        if profile is not None:
+            importance = profile.contribution["sensitivity"]
+        self.importance = torch.from_numpy(importance).to(device)
         self.codebooks: dict[int, Tensor] = {}
         if self.quantization is not None:
             from semstream.quantize.straight_through import codebook_tensors
@@ -130,7 +135,10 @@ class TrainingStep(nn.Module):
         if self.training:
             self._follow_power(features.detach())
         variance = draw_noise_variance(tuple(features.shape), self.draw, self.generator)
-        if self.quantization is None:
+        if self.quantization is None and self.draw.tail_share:
+            sent = draw_sent(len(features), self.importance, self.draw, self.generator)
+            received, variance = send(features, variance, sent, self.generator)
+        elif self.quantization is None:
             received = add_noise(features, variance, self.generator)
         else:
             received, variance = self._through_quantizer(features, variance, self.quantization)

@@ -152,8 +152,11 @@ class Lpips:
         """
         if self._model is None:
             raise LpipsError(self.reason)
+        import torch
+
         self._model.to(reference.device)
-        return self._model(reference, picture, normalize=True).flatten().float()
+        with torch.autocast(reference.device.type, enabled=False):  # differences of like features drown in bf16
+            return self._model(reference.float(), picture.float(), normalize=True).flatten()
 
 
 def find(net: str) -> Path | None:

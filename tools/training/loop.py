@@ -109,7 +109,7 @@ class Training:
             raise LpipsError(self.lpips.reason)
         self.module: nn.Module = TrainingStep(
             self.codec,
-            AirDraw(snr_db=tuple(options.snr)),
+            AirDraw(snr_db=tuple(options.snr), tail_share=options.tail, least_channels=options.least_channels),
             options.loss,
             seed,
             options.device,
@@ -209,7 +209,7 @@ class Training:
         record = {
             key: value if np.isscalar(value) else str(value)
             for key, value in vars(options).items()
-            if key not in ("out", "validate")
+            if key not in ("out", "validate", "lpips_weights")
         }
         record["data"] = ", ".join(path.name for path in options.data)
         record["weights"] = options.weights.rpartition("/")[2]

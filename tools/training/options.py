@@ -56,6 +56,8 @@ def arguments(description: str | None) -> argparse.Namespace:
     add("--bits", type=float, nargs="+", default=(2, 3, 4, 6, 8), help="stage 2: budgets drawn")
     add("--schemes", nargs="+", default=("optimal", "optimal", "uniform"), help="stage 2: allocations drawn")
     add("--snr", type=float, nargs=2, default=(0.0, 20.0), help="bounds of the drawn SNR in dB")
+    add("--tail", type=float, default=0.0, help="share of pictures whose least important channels are not sent")
+    add("--least-channels", type=float, default=0.2, help="--tail: least share of channels that is sent")
     add("--loss", choices=LOSSES, default="log_mse")
     add("--lpips", choices=("auto", *BACKBONES), default="auto", help="perceptual loss: backbone of LPIPS")
     add("--lpips-weights", default="", help="perceptual loss: file with the backbone's weights")
