@@ -91,8 +91,6 @@ class FrameReceiver:
         ``modulation`` (frames of others), ``not_finite`` (samples), ``cut`` (a frame that the stream's end cuts).
     refused : str
         Why the last frame of an unknown version or modulation was not read.
-    quiet : int
-        Samples that were searched since the last preamble.
     """
 
     def __init__(self, form: AirFormat, smoothing: int = 63, longest: int = LONGEST, modulation: str = "") -> None:
@@ -111,7 +109,7 @@ class FrameReceiver:
 
     @property
     def quiet(self) -> int:
-        """Samples since the last frame."""
+        """Samples that were searched since the last frame."""
         return self._at - self._quiet_since
 
     def feed(self, samples: Samples) -> list[AirReception]:
