@@ -51,14 +51,15 @@ def flowgraph(
     weights: Annotated[str, typer.Option(help="weights of the codec, name or file")] = "",
 ) -> Flowgraph:
     """Encode pictures and send them as samples."""
-    graph = Flowgraph("radio_tx", policy="drop_oldest" if fps else "block", credit=2 if fps else 1)
-    camera = swept_pictures(source, size, frames, frames, fps)
+    graph = Flowgraph("radio_tx", credit=2 if fps else 1)
+    camera, encoder = swept_pictures(source, size, frames, frames, fps), SwinEncoder()
     transmitter = modulator(modulation, size, design_snr, bits, weights)
     air: list[Block] = [FrameModulator(modulation=modulation)]
     if not math.isinf(snr) or offset or start or idle:
         air += [SampleChannel(snr_db=snr, frequency_offset=offset, start=start, idle=idle)]
     sink = SampleSink(to=to, modulation=modulation, overwrite=overwrite)
-    graph.connect(camera, SwinEncoder(), ContributionClassifier(), *transmitter, *air, sink)
+    graph.connect(camera, encoder, policy="drop_oldest" if fps else "block")  # what is late is left out here or nowhere
+    graph.connect(encoder, ContributionClassifier(), *transmitter, *air, sink)
     if save:
         graph.connect(camera, ImageSink(path=save))
     assign(graph, "*", "weights", weights)

@@ -101,7 +101,8 @@ class FrameReceiver:
         self._longest = longest
         self._modulation = modulation
         self._search = PreambleSearch(form.pulse, form.preamble)
-        self._buffer = SampleBuffer(self._search.before)
+        # The first frame may begin with the stream, or be taken to begin a little before it.
+        self._buffer = SampleBuffer(self._search.before + form.pulse.margin + 4 * form.pulse.samples_per_symbol)
         self._bad: list[int] = []  # places of samples that are no numbers
         self._at = self._quiet_since = 0
         self._opened: _Opened | None = None

@@ -112,6 +112,13 @@ def test_no_frame_is_lost_at_7_db_with_offset_and_random_start(seed: int) -> Non
     assert np.abs([frame.frequency - 0.01 * (-1) ** seed for frame in got]).max() < 1e-3
 
 
+@pytest.mark.parametrize("missing", [0, 5, 15, 16, 17])
+def test_a_frame_that_begins_with_the_stream_is_read(missing: int) -> None:
+    _, got = received(stream(2, snr_db=20)[missing:])
+    assert [frame.header.seq for frame in got] == [0, 1]
+    assert error_db(got[0]) < -18
+
+
 @pytest.mark.parametrize("rate", [3, 4, 5])
 def test_any_number_of_samples_a_symbol_will_do(rate: int) -> None:
     form = AirFormat(Pulse(rate, 0.35))
