@@ -23,6 +23,7 @@ from semstream.runtime.edges import sockets
 from semstream.runtime.edges.sockets import Socket
 from semstream.runtime.engines.children import GONE, Child, Children
 from semstream.runtime.engines.control import MAX_RECORD_BYTES
+from semstream.runtime.engines.engine import Restart
 from semstream.runtime.engines.folder import choose_folder, make_folder, remove_folder
 from semstream.runtime.graph.plan import Plan
 
@@ -106,6 +107,10 @@ class ProcessEngine:
                 dead.append((node, "its process is silent (no heartbeat for 3 s)"))
                 self._kill(process)
         return dead
+
+    def newly_restarted(self) -> list[Restart]:
+        """None: what dies here ends the run."""
+        return []
 
     def abandon(self, node: str) -> None:
         """Kill the node's process."""
