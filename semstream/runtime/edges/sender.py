@@ -356,8 +356,7 @@ class Sender:
         node = self._node_of[identity]
         if self.spec.spans_hosts:
             self._awaited.add(node)  # the owner says whether it comes again
-            self._forget_node(node)
-            return
+            return self._forget_node(node)
         self._forget(identity)
         if self.spec.remote:
             self.lost = self.lost or f"receiver {node!r} of port {self.spec.port!r} on {self.spec.endpoint} {why}"
@@ -369,9 +368,7 @@ class Sender:
         for identity in [i for i, n in self._node_of.items() if n == node]:
             under_way = self._granted[identity] - self.credit[identity]
             if self.spec.spans_hosts and under_way:
-                words = f"under way to {node} when it died"
-                self.counters.drops[f"{self.spec.edge}: {words}"] += under_way
-                self.log.warning("port %s: %d frames were %s", self.spec.port, under_way, words)
+                self.counters.drops[f"{self.spec.edge}: under way to {node} when it died"] += under_way
             self._forget(identity)
 
     def _forget(self, identity: bytes) -> None:

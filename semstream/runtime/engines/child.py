@@ -77,7 +77,7 @@ def run(job: dict[str, Any]) -> NoReturn:
 def build(spec: NodeSpec, main_script: str) -> Block:
     """The block of a node, its class found by its reference; `main_script` is the owner's script."""
     module_name, _, qualname = spec.reference.partition(":")
-    if module_name == "__main__" and "__mp_main__" not in sys.modules:
+    if module_name == "__main__" and getattr(sys.modules["__main__"], "__file__", None) != main_script:
         load_main(main_script)
     target: Any = importlib.import_module(module_name)
     for part in qualname.split("."):

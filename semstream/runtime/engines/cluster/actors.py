@@ -18,6 +18,9 @@ from semstream.runtime.errors import FlowgraphError
 
 START_S = 90.0
 """Most that a process may take to start where there is room for it: an interpreter and its imports on a busy host."""
+AGAIN_S = 30.0
+"""Beyond the wait for room, until Ray has noted that a host is lost."""
+SURE_S = 3.0
 LOOK_S = 0.2
 TAKE_S = 1.0
 
@@ -52,7 +55,7 @@ class Actor:
     def begin(self, job: str) -> Any:
         """Give the process its job; returns Ray's reference to that call."""
         with self._lock:
-            reference = self.handle.begin.remote(job)
+            reference = self.handle.begin.options(concurrency_group="tell").remote(job)
             self._listens = True
             while self._untold:
                 self.handle.tell.options(concurrency_group="tell").remote(*self._untold.popleft())
@@ -139,6 +142,37 @@ class Starter:
         demands = [actor.demand for actor in missing.values()]
         for reference in self.finish(list(missing), lambda: _taken(demands, ray_module(), self._wait_s)):
             missing[reference].welcome(reference_value(reference, missing[reference]))
+
+    def greet_again(self, actor: Actor, why: str) -> str:
+        """Wait until an actor lives again, or can be reached again; returns what it says.
+
+        Raises
+        ------
+        FlowgraphError
+            If Ray does not start it again, or has no room for it.
+        Stopped
+            If the run is over meanwhile.
+        """
+        ray, seconds = ray_module(), self._wait_s + AGAIN_S
+        deadline = time.monotonic() + seconds
+        while True:
+            (call,) = self.finish(
+                [actor.handle.greet.remote()],
+                lambda: f"{why}, and after {seconds:g} s the cluster has no room to start it again",
+                max(LOOK_S, deadline - time.monotonic()),
+            )
+            try:
+                return str(ray.get(call))
+            except ray.exceptions.ActorUnavailableError:
+                again = time.monotonic() < deadline
+            except ray.exceptions.RayActorError as error:
+                # Ray's word on its death may be here before its word that it starts it again.
+                again = "restart" not in str(error) and time.monotonic() < deadline - seconds + SURE_S
+            if not again:
+                times = f" more than {actor.demand.restarts} times" if actor.demand.restarts else ""
+                raise FlowgraphError(f"{why}{times}")
+            if self._closing.wait(LOOK_S):
+                raise Stopped
 
     def finish(self, references: list[Any], why: Callable[[], str], seconds: float = START_S) -> list[Any]:
         """Wait for calls to come back; `why` makes the message if they do not."""

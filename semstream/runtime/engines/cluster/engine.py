@@ -236,8 +236,8 @@ class RayEngine:
     def _lose(self, ray: Any, actor: Actor, error: BaseException) -> bool:
         if self._closing.is_set():
             return False
-        if isinstance(error, ray.exceptions.ActorUnavailableError):  # for now: it may be starting again
-            return self._revive(actor, f"its process on {actor.where} has died")
+        if actor.demand.restarts or isinstance(error, ray.exceptions.ActorUnavailableError):
+            return self._revive(actor, death_of(actor, error))
         self._bury(actor, death_of(actor, error))
         return False
 
@@ -250,17 +250,7 @@ class RayEngine:
         """Wait for the next life of an actor and give it its job again."""
         last = actor.life
         try:
-            (call,) = self._starter.finish(
-                [actor.handle.greet.remote()],
-                lambda: f"{why}, and the cluster has no room to start it again after {self._cluster.wait_s:g} s",
-                self._cluster.wait_s,
-            )
-            ray = ray_module()
-            try:
-                greeting = ray.get(call)
-            except ray.exceptions.RayActorError as error:
-                self._bury(actor, death_of(actor, error))
-                return
+            greeting = self._starter.greet_again(actor, why)
             if json.loads(greeting)["life"] == last:  # it was only out of reach
                 self._again.append(actor)
                 return
