@@ -125,7 +125,9 @@ def test_a_host_that_dies_ends_the_run_and_is_named(cluster: Hosts) -> None:
     fg.connect(Ramp(count=-1, every_s=0.01), fg.add(Relay(), resources={"gamma": 1}), Number())
     run = start_and_await(fg, cluster, "number", 20)
     cluster.kill("gamma")
-    with pytest.raises(FlowgraphError, match=r"block 'relay': its (host|process on host) 127\.0\.0\.4 .*(lost|died)") as got:
+    with pytest.raises(
+        FlowgraphError, match=r"block 'relay': its (host|process on host) 127\.0\.0\.4 .*(lost|died)"
+    ) as got:
         run.wait(60)
     assert got.value.block == "relay"
     seen = seqs(run.records["number"])
