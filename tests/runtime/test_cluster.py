@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -251,6 +252,18 @@ def run_script(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
 def test_blocks_of_the_script_itself_run_on_the_cluster(cluster: Hosts, tmp_path: Path) -> None:
     result = run_script(tmp_path, cluster.address)
     assert result.stdout.split() == ["5", "5"], result.stderr
+
+
+def test_the_snippet_of_the_readme_runs_as_it_stands(cluster: Hosts, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"<!-- test: cluster -->\n```python\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    script = tmp_path / "cluster.py"
+    script.write_text(found[1], encoding="utf-8")
+    environment = os.environ | {"RAY_ADDRESS": cluster.address}
+    command = [sys.executable, str(script)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=115, env=environment, check=False)
+    assert result.stdout == "20 frames\n", result.stderr
 
 
 def test_another_version_of_ray_is_refused_with_both_versions(cluster: Hosts, tmp_path: Path) -> None:
