@@ -28,6 +28,8 @@ def plot_heatmap(rows: Sequence[Row], path: Path, metric: str = "psnr_db") -> No
         Column that the colour shows.
     """
     import matplotlib
+    import matplotlib.cm
+    import matplotlib.colors
 
     several_bits = len({row["budget_bits"] for row in rows}) > 1
     cells: dict[str, dict[tuple[str, float], list[float]]] = {}
@@ -52,13 +54,12 @@ def plot_heatmap(rows: Sequence[Row], path: Path, metric: str = "psnr_db") -> No
     figure = new_figure(across * size[0] + 0.8, down * size[1] + 0.4)
     with matplotlib.rc_context(STYLE | {"axes.grid": False}):
         grid = figure.subplots(down, across, squeeze=False)
-        image = None
         for axes in grid.flat:
             axes.set_axis_off()
         for axes, (title, panel) in zip(grid.flat, cells.items(), strict=False):
             axes.set_axis_on()
             values = _grid(panel, levels, snrs)
-            image = axes.imshow(values, aspect="auto", origin="lower", vmin=min(means), vmax=max(means), cmap="viridis")
+            axes.imshow(values, aspect="auto", origin="lower", vmin=min(means), vmax=max(means), cmap="viridis")
             middle = (min(means) + max(means)) / 2
             for (y, x), value in np.ndenumerate(values):
                 if math.isfinite(value):
@@ -68,7 +69,8 @@ def plot_heatmap(rows: Sequence[Row], path: Path, metric: str = "psnr_db") -> No
             axes.set_yticks(range(len(levels)), levels)
             axes.set_xlabel("SNR, $E_s/N_0$ (dB)")
             axes.set_title(title, loc="left", fontsize=9)
-        figure.colorbar(image, ax=grid, label=METRICS[metric], shrink=0.8)
+        scale = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(min(means), max(means)), "viridis")
+        figure.colorbar(scale, ax=grid, label=METRICS[metric], shrink=0.8)
         save_figure(figure, path)
 
 
