@@ -33,8 +33,16 @@ FLOORS = [  # from the ground up; a room imports what stands on lower floors, ne
     {"commands"},
     {"cli", "flowgraphs"},
     {"tools.bench_parts", "tools.evaluation", "tools.training"},
-    {"tools.reproduction"},
-    {"tools.bench", "tools.evaluate", "tools.profile", "tools.reproduce", "tools.screenshot", "tools.train"},
+    {"tools.reproduction", "tools.sweeping"},
+    {
+        "tools.bench",
+        "tools.evaluate",
+        "tools.profile",
+        "tools.reproduce",
+        "tools.screenshot",
+        "tools.sweep",
+        "tools.train",
+    },
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
