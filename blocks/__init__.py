@@ -5,9 +5,13 @@ ImageSource ─ SnrSweep ─ SwinEncoder ─ ContributionClassifier ─ NonUnifo
      │                                                                                                 │
 MetricSink ─────────────── SwinDecoder ──────────────────── Dequantizer ──────────────────────────────┘
 
+BandReport, BandScheduler and BandGrant stand before the quantizers of several users who share one band.
 QamModulator and QamDemodulator take the places of PowerNormalizer and Dequantizer: bits over QAM instead of amplitudes.
 """
 
+from blocks.band_grant import BandGrant
+from blocks.band_report import BandReport
+from blocks.band_scheduler import BandScheduler
 from blocks.bandwidth import BandwidthSchedule, KeepLast
 from blocks.contribution_classifier import ContributionClassifier
 from blocks.dequantizer import Dequantizer
@@ -36,6 +40,9 @@ from blocks.uniform_quantizer import UniformQuantizer
 from blocks.unquantized import Unquantized
 
 __all__ = [
+    "BandGrant",
+    "BandReport",
+    "BandScheduler",
     "BandwidthSchedule",
     "ContributionClassifier",
     "Dequantizer",

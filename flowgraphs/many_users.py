@@ -1,0 +1,103 @@
+"""Several users on one band: channel uses, energy and bits divided fairly or for the sum, against equal division.
+
+    python flowgraphs/many_users.py --users 8
+    python flowgraphs/many_users.py --users 4 --away 2:30-60,4:0-50 --bandwidth 0.125,0.05
+    python flowgraphs/many_users.py --rules max_min --frames 5000 --monitor 5006 --control    # present: who is there
+
+Each user has other pictures and another SNR. All rules divide the same channel uses and the same energy of the same
+frames over the same channels. Prints what each rule gains over equal division: in the mean, and for the worst user.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import numpy as np
+import typer
+
+import blocks as b
+from semstream.runtime import Flowgraph, Run
+from semstream.script import Channel, Frames, Size, Snr, Source, names, numbers, run_as_command
+from semstream.sharing import RULES
+
+PATCH, C = 4, 32
+APART = 24
+"""Pictures from one user's first to the next one's: the default source then shows another photograph."""
+
+
+def flowgraph(
+    users: Annotated[int, typer.Option(help="transmitters that share the band", min=1, max=16)] = 4,
+    rules: Annotated[str, typer.Option(help="divisions of the band, side by side")] = "equal,max_min,max_sum",
+    snr_db: Snr = "1,7,13,19",
+    bandwidth: Annotated[str, typer.Option(help="CBR of the band, a user, in turn")] = "0.125",
+    bits: Annotated[float, typer.Option(help="payload bits a channel use of the band; 0: no limit", min=0)] = 8.0,
+    away: Annotated[str, typer.Option(help="who is away when, e.g. 2:30-60,4:0-50 (USER:FRAME-FRAME)")] = "",
+    dwell: Annotated[int, typer.Option(help="frames at each bandwidth", min=1)] = 10,
+    measure: Annotated[int, typer.Option(help="frames from one measurement of a user's to the next; 0: none")] = 12,
+    source: Source = "",
+    size: Size = 96,
+    channel: Channel = "awgn",
+    frames: Frames = 100,
+) -> Flowgraph:
+    """Stream the pictures of several users over one band."""
+    graph = Flowgraph("many_users", credit=1)
+    price = (size // PATCH) ** 2 // 2
+    uses = [max(1, round(ratio * 3 * size**2 / price)) * price * users for ratio in numbers(bandwidth)]
+    divisions = {
+        rule: b.BandScheduler(name=rule, rule=rule, uses=uses, hold=dwell, bits=bits) for rule in names(rules, RULES)
+    }
+    snrs, toggles = numbers(snr_db), absences(away, users)
+    for u in range(1, users + 1):
+        camera = b.ImageSource(source=source, size=size, frames=frames, first=APART * (u - 1), loop=bool(source))
+        sweep, classify = b.SnrSweep(snr_db=[snrs[(u - 1) % len(snrs)]]), b.ContributionClassifier()
+        report = b.BandReport(name=f"user_{u}", toggles=toggles[u], measure=measure)
+        graph.connect(camera, sweep, b.SwinEncoder(), classify, report.classified)
+        graph.connect(sweep, report.image, depth=16)
+        for rule, scheduler in divisions.items():
+            grant = b.BandGrant(user=u)
+            graph.connect(report, scheduler.port(f"user_{u}"))
+            graph.connect(scheduler, grant.grants)
+            graph.connect(classify, grant.classified)
+            air = b.FadingChannel(channel=channel, noise_key=f"air of user {u}")
+            branch = f"user {u} {rule}"
+            sink = b.MetricSink(name=f"{branch.replace(' ', '-')}.metrics", branch=branch, lpips="off", ms_ssim=False)
+            chain = [grant, b.NonUniformQuantizer(), b.PowerNormalizer(), air, b.Dequantizer(), b.SwinDecoder()]
+            graph.connect(*chain, sink.reconstruction)
+            graph.connect(sweep, sink.reference, depth=16)
+    return graph
+
+
+def absences(text: str, users: int) -> dict[int, list[int]]:
+    """Frames at which each user leaves and joins, of ``2:30-60,4:0-50``."""
+    toggles: dict[int, list[int]] = {u: [] for u in range(1, users + 1)}
+    for part in text.replace(",", " ").split():
+        found = re.fullmatch(r"(\d+):(\d+)-(\d+)", part)
+        if not found or int(found[1]) not in toggles or int(found[2]) >= int(found[3]):
+            raise typer.BadParameter(f"--away: expected USER:FRAME-FRAME of users 1 to {users}, got {part!r}")
+        toggles[int(found[1])] += [int(found[2]), int(found[3])]
+    return toggles
+
+
+def gain(run: Run) -> list[str]:
+    """What each rule gives, and what it gains over equal division."""
+    lines, quality = [], {}
+    for rule in (name for name in run.records if name in RULES):
+        sinks = {n: r for n, r in run.records.items() if n.endswith(f"-{rule}.metrics") and r}
+        by_user = {n.partition(f"-{rule}")[0]: float(np.mean([r["psnr_db"] for r in rows])) for n, rows in sinks.items()}
+        uses = sum(r["channel_uses"] for rows in sinks.values() for r in rows)
+        energy = sum(e for r in run.records[rule] for e in r["energy"] if e)
+        quality[rule] = float(np.mean(list(by_user.values()))), min(by_user.values())
+        worst = min(by_user, key=lambda user: by_user[user])
+        lines.append(
+            f"{rule}: mean {quality[rule][0]:.2f} dB, worst {quality[rule][1]:.2f} dB ({worst}); "
+            f"{uses} channel uses, energy {energy:.0f}"
+        )
+    for rule in quality.keys() - {"equal"} if "equal" in quality else ():
+        mean, worst = (mine - equal for mine, equal in zip(quality[rule], quality["equal"], strict=True))
+        lines.append(f"{rule} gains over equal division: mean {mean:+.2f} dB, worst user {worst:+.2f} dB")
+    return lines
+
+
+if __name__ == "__main__":
+    run_as_command(flowgraph, report=gain)
