@@ -24,8 +24,9 @@ class BandScheduler(_Ports):  # type: ignore[misc, valid-type]
     """Divide channel uses, energy and bits of one band among its users (the paper's future work).
 
     From the reports come the quality that each user's frame can expect by what it gets, and from these the division:
-    ``equal``; ``max_min``, the best for the user who has it worst; ``max_sum``, the best mean PSNR. All three give away
-    the same channel uses and the same energy (`semstream.sharing.division`).
+    ``equal``; ``max_min``, the best for the user who has it worst; ``proportional``, everybody gains over equal
+    division, in proportion; ``max_sum``, the best mean PSNR. All give away the same channel uses and the same energy
+    (`semstream.sharing.rules`).
 
     Input
     -----
@@ -52,7 +53,7 @@ class BandScheduler(_Ports):  # type: ignore[misc, valid-type]
 
     class Settings(Block.Settings):
         weights: str = setting("", description="the weights that the users' encoders use")
-        rule: Literal["equal", "max_min", "max_sum"] = live("max_min", description="how the band is divided")
+        rule: Literal["equal", "max_min", "proportional", "max_sum"] = live("max_min", description="how the band is divided")
         uses: list[int] = live(
             [10_000], min_length=1, unit="channel uses", description="size of the band for a frame of all users, in turn"
         )

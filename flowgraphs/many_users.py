@@ -28,7 +28,7 @@ APART = 24
 
 def flowgraph(
     users: Annotated[int, typer.Option(help="transmitters that share the band", min=1, max=16)] = 4,
-    rules: Annotated[str, typer.Option(help="divisions of the band, side by side")] = "equal,max_min,max_sum",
+    rules: Annotated[str, typer.Option(help="divisions of the band, side by side")] = "equal,max_min,proportional,max_sum",
     snr_db: Snr = "1,7,13,19",
     bandwidth: Annotated[str, typer.Option(help="CBR of the band, a user, in turn")] = "0.125",
     bits: Annotated[float, typer.Option(help="payload bits a channel use of the band; 0: no limit", min=0)] = 8.0,
@@ -93,7 +93,7 @@ def gain(run: Run) -> list[str]:
             f"{rule}: mean {quality[rule][0]:.2f} dB, worst {quality[rule][1]:.2f} dB ({worst}); "
             f"{uses} channel uses, energy {energy:.0f}"
         )
-    for rule in quality.keys() - {"equal"} if "equal" in quality else ():
+    for rule in [rule for rule in quality if rule != "equal" and "equal" in quality]:
         mean, worst = (mine - equal for mine, equal in zip(quality[rule], quality["equal"], strict=True))
         lines.append(f"{rule} gains over equal division: mean {mean:+.2f} dB, worst user {worst:+.2f} dB")
     return lines

@@ -29,7 +29,7 @@ FLOORS = [  # from the ground up; a room imports what stands on lower floors, ne
     {"runtime"},  # the public face, which hands names on
     {"testing", "monitor"},
     {"blocks"},
-    {"script"},
+    {"script", "serving"},
     {"commands"},
     {"cli", "flowgraphs"},
     {"tools.bench_parts", "tools.evaluation", "tools.training"},

@@ -161,6 +161,13 @@ class Watch:
             "events": list(self.events.kept),
         }
 
+    def trim(self) -> None:
+        """Take the records that have come and delete them from the run, for a run that must not grow."""
+        self._take_records()
+        for block, records in self.run.records.items():
+            del records[: self._read[block]]
+            self._read[block] = 0
+
     def _state(self) -> str:
         run = self.run
         if not run.finished:

@@ -1,9 +1,4 @@
-"""Dividing one band among its users: channel uses, energy and bits, by one of three rules.
-
-``equal``: each user has the same channel uses, energy and bits. ``max_sum``: greatest sum of the users' expected PSNR,
-which is the greatest product of their signal to noise ratios. ``max_min``: greatest PSNR of the worst user,
-as the limit τ → 0 of the greatest Σ −exp(−PSNR_u/τ) (α-fairness: J. Mo and J. Walrand, "Fair end-to-end
-window-based congestion control", IEEE/ACM Transactions on Networking 8(5), 2000).
+"""Dividing one band among its users: channel uses, energy and bits, equally or by a rule of `semstream.sharing.rules`.
 
 One resource alone is divided exactly (`semstream.sharing.programme`). The three in turn climb together: each division
 holds the other two, none lowers the total, and where the curves are concave and smooth the top of the climb is the
@@ -14,25 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from semstream.sharing.curve import PLENTY, QualityCurve
 from semstream.sharing.programme import divide, level
+from semstream.sharing.rules import RULES, Worth, score, worths
 
-Rule = Literal["equal", "max_min", "max_sum"]
-RULES: tuple[str, ...] = get_args(Rule)
 Float = NDArray[np.float64]
 GRAINS = 16
 """Equal shares of energy and bits are cut into so many units."""
-_SOFTNESS = (4.0, 1.0, 0.25, 0.06)
-"""τ in dB of max_min, one after the other: a hard minimum at once would leave the climb no slope."""
 _TURNS = 5
+"""Rounds of a climb at most."""
 _USE_ALL = 1e-12
 """What any unit is worth, so that none is left over."""
-_STEEPEST = 500.0
 
 
 class SharingError(ValueError):
@@ -123,11 +114,11 @@ def share(curves: Sequence[QualityCurve], band: Band, rule: str = "max_min", tur
     if rule != "equal":
         # Curves with steps have several tops; the climb from another start may end on a higher one.
         other = _Division(chosen, [floors[u] for u in served], band, turn)
-        other.together(rule)
+        other.together(worths(rule)[-1])
         for start in (division, other):
-            for softness in (None,) if rule == "max_sum" else _SOFTNESS:
-                start.climb(softness)
-        division = max(division, other, key=lambda d: d.worth(rule))
+            for worth in worths(rule):
+                start.climb(worth)
+        division = max(division, other, key=lambda d: score(rule, d.psnr_db(), d.equal))
     found = dict(zip(served, division.shares(), strict=True))
     nothing = (0, 0, 0.0, 0.0, -np.inf)
     parts = [found.get(u, nothing) for u in range(len(curves))]
@@ -173,6 +164,7 @@ class _Division:
         self.energy = [GRAINS] * count
         self.bits = [GRAINS] * count
         self.channels = level(floors, self._mosts(), self.prices, band.uses, turn % count)
+        self.equal = self.psnr_db()
 
     def quality(self, u: int, channels: ArrayLike, energy: ArrayLike, bits: ArrayLike) -> Float:
         """PSNR of a user by channels and units of energy and bits."""
@@ -183,7 +175,7 @@ class _Division:
         """Bits of so many units; without a limit there are always enough."""
         return self.band.bits / self.units * np.asarray(units) if self.band.bits else np.full(np.shape(units), np.inf)
 
-    def climb(self, softness: float | None) -> None:
+    def climb(self, worth: Worth) -> None:
         """Divide channels, energy and bits in turn until none of them changes."""
         for _ in range(_TURNS):
             before = (self.channels, self.energy, self.bits)
@@ -192,29 +184,26 @@ class _Division:
                 self.prices,
                 self.band.uses,
                 lambda u, k: self.quality(u, k, self.energy[u], self.bits[u]),
-                softness,
+                worth,
             )
             rest = [(1, self.units - len(self.curves) + 1)] * len(self.curves)
             ones = [1] * len(self.curves)
             self.energy = self._divided(
-                rest, ones, self.units, lambda u, e: self.quality(u, self.channels[u], e, self.bits[u]), softness
+                rest, ones, self.units, lambda u, e: self.quality(u, self.channels[u], e, self.bits[u]), worth
             )
-            if self.band.bits:
-                least = [
-                    -(-k * c.bits_of_one * self.units // self.band.bits)
-                    for k, c in zip(self.channels, self.curves, strict=True)
-                ]
+            least = self._least_bits()
+            if self.band.bits and sum(least) <= self.units:  # else there are no more than what must be
                 self.bits = self._divided(
-                    [(low, most) for low, (_, most) in zip(least, rest, strict=True)],
+                    [(low, self.units) for low in least],
                     ones,
                     self.units,
                     lambda u, b: self.quality(u, self.channels[u], self.energy[u], b),
-                    softness,
+                    worth,
                 )
             if before == (self.channels, self.energy, self.bits):
                 return
 
-    def together(self, rule: str) -> None:
+    def together(self, worth: Worth) -> None:
         """Divide the band as one resource, energy and bits in proportion to the channel uses."""
         bounds = list(zip(self.floors, self._mosts(np.inf), strict=True))
 
@@ -222,18 +211,21 @@ class _Division:
             part = self.units * k * self.prices[u] / self.band.uses
             return self.quality(u, k, part, part)
 
-        softness = None if rule == "max_sum" else _SOFTNESS[-1]
-        self.channels = self._divided(bounds, self.prices, self.band.uses, quality, softness)
+        self.channels = self._divided(bounds, self.prices, self.band.uses, quality, worth)
         parts = [self.units * k * price / self.band.uses for k, price in zip(self.channels, self.prices, strict=True)]
         floors = [max(1, int(part)) for part in parts]
         self.energy = level(floors, [self.units] * len(floors), [1] * len(floors), self.units)
         self.bits = list(self.energy)
         self.channels = [min(pair) for pair in zip(self.channels, self._mosts(), strict=True)]
 
-    def worth(self, rule: str) -> float:
-        """Sum, or least, of the expected PSNR."""
-        found = [part[-1] for part in self.shares()]
-        return sum(found) if rule == "max_sum" else min(found)
+    def psnr_db(self) -> list[float]:
+        """Expected PSNR of each user."""
+        return [part[-1] for part in self.shares()]
+
+    def _least_bits(self) -> list[int]:
+        """Units of bits that the channels of each user need."""
+        needed = [k * curve.bits_of_one for k, curve in zip(self.channels, self.curves, strict=True)]
+        return [max(1, -(-bits * self.units // max(1, self.band.bits))) for bits in needed]
 
     def shares(self) -> list[tuple[int, int, float, float, float]]:
         """Channels, uses, energy, bits and expected PSNR of each user."""
@@ -265,16 +257,11 @@ class _Division:
         prices: Sequence[int],
         total: int,
         quality: Callable[[int, NDArray[np.int64]], Float],
-        softness: float | None,
+        worth: Worth,
     ) -> list[int]:
         """Units of each user of greatest total value, each within its bounds."""
-        rows = []
-        for u, (low, high) in enumerate(bounds):
-            row = np.full(high + 1, -np.inf)
-            row[low:] = np.maximum.accumulate(quality(u, np.arange(low, high + 1)))
-            rows.append(row)
-        if softness is not None:
-            worst = min(float(row[-1]) for row in rows)  # as good as he can be
-            rows = [-np.exp(np.minimum((worst - row) / softness, _STEEPEST)) for row in rows]
-            rows = [np.where(np.arange(len(row)) < low, -np.inf, row) for row, (low, _) in zip(rows, bounds, strict=True)]
-        return divide([row + _USE_ALL * np.arange(len(row)) for row in rows], prices, total)
+        rows = [np.maximum.accumulate(quality(u, np.arange(low, high + 1))) for u, (low, high) in enumerate(bounds)]
+        values = []
+        for (low, _), row in zip(bounds, worth(rows, self.equal), strict=True):
+            values.append(np.concatenate((np.full(low, -np.inf), row + _USE_ALL * np.arange(len(row)))))
+        return divide(values, prices, total)
