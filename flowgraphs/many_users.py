@@ -1,11 +1,12 @@
 """Several users on one band: channel uses, energy and bits divided fairly or for the sum, against equal division.
 
     python flowgraphs/many_users.py --users 8
-    python flowgraphs/many_users.py --users 4 --away 2:30-60,4:0-50 --bandwidth 0.125,0.05
-    python flowgraphs/many_users.py --rules max_min --frames 5000 --monitor 5006 --control    # present: who is there
+    python flowgraphs/many_users.py --away 2:6-12,4:0-10 --bandwidth 0.125,0.05
+    python flowgraphs/many_users.py --rules max_min --step 1 --measure 12 --frames 5000 --monitor 5006 --control
 
 Each user has other pictures and another SNR. All rules divide the same channel uses and the same energy of the same
-frames over the same channels. Prints what each rule gains over equal division: in the mean, and for the worst user.
+frames over the same channels. Prints what each rule gains over equal division: in the mean of all users, and for the
+one who has it worst in each frame. Users come and go by --away, and by hand: the live setting `present` of user_1 ….
 """
 
 from __future__ import annotations
@@ -34,11 +35,12 @@ def flowgraph(
     bits: Annotated[float, typer.Option(help="payload bits a channel use of the band; 0: no limit", min=0)] = 8.0,
     away: Annotated[str, typer.Option(help="who is away when, e.g. 2:30-60,4:0-50 (USER:FRAME-FRAME)")] = "",
     dwell: Annotated[int, typer.Option(help="frames at each bandwidth", min=1)] = 10,
-    measure: Annotated[int, typer.Option(help="frames from one measurement of a user's to the next; 0: none")] = 12,
+    step: Annotated[int, typer.Option(help="pictures from one frame to the next; 1: as a video", min=1)] = 12,
+    measure: Annotated[int, typer.Option(help="frames from one measurement of a user's to the next; 0: none")] = 1,
     source: Source = "",
     size: Size = 96,
     channel: Channel = "awgn",
-    frames: Frames = 100,
+    frames: Frames = 24,
 ) -> Flowgraph:
     """Stream the pictures of several users over one band."""
     graph = Flowgraph("many_users", credit=1)
@@ -49,7 +51,9 @@ def flowgraph(
     }
     snrs, toggles = numbers(snr_db), absences(away, users)
     for u in range(1, users + 1):
-        camera = b.ImageSource(source=source, size=size, frames=frames, first=APART * (u - 1), loop=bool(source))
+        camera = b.ImageSource(
+            source=source, size=size, frames=frames, first=APART * (u - 1), every=step, loop=bool(source)
+        )
         sweep, classify = b.SnrSweep(snr_db=[snrs[(u - 1) % len(snrs)]]), b.ContributionClassifier()
         report = b.BandReport(name=f"user_{u}", toggles=toggles[u], measure=measure)
         graph.connect(camera, sweep, b.SwinEncoder(), classify, report.classified)
@@ -82,16 +86,18 @@ def absences(text: str, users: int) -> dict[int, list[int]]:
 def gain(run: Run) -> list[str]:
     """What each rule gives, and what it gains over equal division."""
     lines, quality = [], {}
-    for rule in (name for name in run.records if name in RULES):
-        sinks = {n: r for n, r in run.records.items() if n.endswith(f"-{rule}.metrics") and r}
-        by_user = {n.partition(f"-{rule}")[0]: float(np.mean([r["psnr_db"] for r in rows])) for n, rows in sinks.items()}
-        uses = sum(r["channel_uses"] for rows in sinks.values() for r in rows)
-        energy = sum(e for r in run.records[rule] for e in r["energy"] if e)
-        quality[rule] = float(np.mean(list(by_user.values()))), min(by_user.values())
-        worst = min(by_user, key=lambda user: by_user[user])
+    for rule in (name for name in RULES if name in run.records):
+        rows = [r for name, records in run.records.items() if name.endswith(f"-{rule}.metrics") for r in records]
+        by_frame: dict[int, list[float]] = {}
+        for row in rows:
+            by_frame.setdefault(row["seq"], []).append(row["psnr_db"])
+        means = [np.mean([np.mean(v) for v in by_frame.values()]), np.mean([min(v) for v in by_frame.values()])]
+        quality[rule] = [float(value) for value in means]
+        uses, energy = sum(r["channel_uses"] for r in rows), sum(e or 0 for r in run.records[rule] for e in r["energy"])
+        clipped = sum(bool(c) for r in run.records[rule] for c in r["clipped"])
         lines.append(
-            f"{rule}: mean {quality[rule][0]:.2f} dB, worst {quality[rule][1]:.2f} dB ({worst}); "
-            f"{uses} channel uses, energy {energy:.0f}"
+            f"{rule}: mean {quality[rule][0]:.2f} dB, worst user of a frame {quality[rule][1]:.2f} dB; "
+            f"{uses} channel uses, energy {energy:.0f}" + (f"; {clipped} requests clipped" if clipped else "")
         )
     for rule in [rule for rule in quality if rule != "equal" and "equal" in quality]:
         mean, worst = (mine - equal for mine, equal in zip(quality[rule], quality["equal"], strict=True))

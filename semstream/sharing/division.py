@@ -22,8 +22,6 @@ GRAINS = 16
 """Equal shares of energy and bits are cut into so many units."""
 _TURNS = 5
 """Rounds of a climb at most."""
-_USE_ALL = 1e-12
-"""What any unit is worth, so that none is left over."""
 
 
 class SharingError(ValueError):
@@ -110,15 +108,15 @@ def share(curves: Sequence[QualityCurve], band: Band, rule: str = "max_min", tur
     if not served:
         return [Share(0, 0, 0.0, 0.0, c, -np.inf) for c in clipped]
     chosen = [curves[u] for u in served]
-    division = _Division(chosen, [floors[u] for u in served], band, turn)
+    equal, first, second = (_Division(chosen, [floors[u] for u in served], band, turn) for _ in range(3))
+    division = equal
     if rule != "equal":
         # Curves with steps have several tops; the climb from another start may end on a higher one.
-        other = _Division(chosen, [floors[u] for u in served], band, turn)
-        other.together(worths(rule)[-1])
-        for start in (division, other):
+        second.together(worths(rule)[-1])
+        for start in (first, second):
             for worth in worths(rule):
                 start.climb(worth)
-        division = max(division, other, key=lambda d: score(rule, d.psnr_db(), d.equal))
+        division = max(equal, first, second, key=lambda d: score(rule, d.psnr_db(), d.equal))
     found = dict(zip(served, division.shares(), strict=True))
     nothing = (0, 0, 0.0, 0.0, -np.inf)
     parts = [found.get(u, nothing) for u in range(len(curves))]
@@ -260,8 +258,7 @@ class _Division:
         worth: Worth,
     ) -> list[int]:
         """Units of each user of greatest total value, each within its bounds."""
-        rows = [np.maximum.accumulate(quality(u, np.arange(low, high + 1))) for u, (low, high) in enumerate(bounds)]
-        values = []
-        for (low, _), row in zip(bounds, worth(rows, self.equal), strict=True):
-            values.append(np.concatenate((np.full(low, -np.inf), row + _USE_ALL * np.arange(len(row)))))
-        return divide(values, prices, total)
+        rows = [quality(u, np.arange(low, high + 1)) for u, (low, high) in enumerate(bounds)]
+        values = worth(rows, self.equal)
+        lows = [np.full(low, -np.inf) for low, _ in bounds]
+        return divide([np.concatenate(pair) for pair in zip(lows, values, strict=True)], prices, total)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SHARES = tuple(n / 32 for n in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32))
 """Numbers of sent channels that are measured, of all; quality is in steps, so not too few."""
-SNRS_DB = (0.0, 9.0, 21.0)
+SNRS_DB = (0.0, 5.0, 10.0, 20.0)
 """Es/N0 that are measured."""
 _APART = 1e-3
 """Least step in dB between two expected distortions."""

@@ -17,7 +17,9 @@ Float = NDArray[np.float64]
 
 
 def divide(values: Sequence[Float], prices: Sequence[int], total: int) -> list[int]:
-    """Units of each user of greatest Σ values[u][units_u] with Σ prices[u]·units_u <= total.
+    """Units of each user: as much of `total` as can be given, and of such divisions that of greatest Σ values[u][units_u].
+
+    Nothing is kept back, though a user may be better off with less: more channels at the same energy can be too many.
 
     Parameters
     ----------
@@ -30,7 +32,7 @@ def divide(values: Sequence[Float], prices: Sequence[int], total: int) -> list[i
 
     Returns
     -------
-    Units of each user; of equals, those with fewer units for the later users.
+    Units of each user, Σ prices[u]·units_u <= total.
 
     Raises
     ------
@@ -39,7 +41,8 @@ def divide(values: Sequence[Float], prices: Sequence[int], total: int) -> list[i
     """
     unit = math.gcd(*prices)
     room = total // unit
-    best = np.zeros(room + 1)
+    best = np.full(room + 1, -np.inf)
+    best[0] = 0.0
     chosen: list[NDArray[np.intp]] = []
     at = np.arange(room + 1)
     for row, price in zip(values, prices, strict=True):
@@ -49,8 +52,10 @@ def divide(values: Sequence[Float], prices: Sequence[int], total: int) -> list[i
         choice = np.argmax(candidates, axis=0)
         chosen.append(choice)
         best = candidates[choice, at]
-    if not np.isfinite(best[room]):
+    given = np.flatnonzero(np.isfinite(best))
+    if given.size == 0:
         raise ValueError(f"{total} are fewer than what must be given at least")
+    room = int(given[-1])
     units = [0] * len(values)
     for u in range(len(values) - 1, -1, -1):
         units[u] = int(chosen[u][room])

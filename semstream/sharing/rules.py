@@ -50,7 +50,7 @@ def _plain(rows: Sequence[Float], equal: Sequence[float]) -> list[Float]:
 
 def _soft_min(softness: float) -> Worth:
     def worth(rows: Sequence[Float], equal: Sequence[float]) -> list[Float]:
-        worst = min(float(row[-1]) for row in rows)  # as good as he can be: the exponent stays small there
+        worst = min(float(row.max()) for row in rows)  # as good as he can be: the exponent stays small there
         return [-np.exp(np.minimum((worst - row) / softness, _STEEPEST)) for row in rows]
 
     return worth
