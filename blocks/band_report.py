@@ -60,7 +60,11 @@ class BandReport(NetworkBlock):
         s = self.settings
         features = classified["features"]
         snr_db, scale = classified.tags.get("snr_db"), classified.tags.get("scale")
-        if features.shape[2] != len(self._table.order) or not isinstance(scale, float) or not np.isfinite(features).all():
+        if (
+            features.shape[2] != len(self._table.order)
+            or not isinstance(scale, float)
+            or not np.isfinite(features).all()
+        ):
             self.log.warning("frame %d: features %s do not fit these weights; left out", image.seq, features.shape)
             self.skip("features")
         known = float(snr_db) if isinstance(snr_db, (int, float)) else s.snr_db

@@ -53,9 +53,14 @@ class BandScheduler(_Ports):  # type: ignore[misc, valid-type]
 
     class Settings(Block.Settings):
         weights: str = setting("", description="the weights that the users' encoders use")
-        rule: Literal["equal", "max_min", "proportional", "max_sum"] = live("max_min", description="how the band is divided")
+        rule: Literal["equal", "max_min", "proportional", "max_sum"] = live(
+            "max_min", description="how the band is divided"
+        )
         uses: list[int] = live(
-            [10_000], min_length=1, unit="channel uses", description="size of the band for a frame of all users, in turn"
+            [10_000],
+            min_length=1,
+            unit="channel uses",
+            description="size of the band for a frame of all users, in turn",
         )
         hold: int = live(10, ge=1, unit="frames", description="frames at each size of the band")
         power: float = live(1.0, gt=0, le=1e6, description="mean power of a channel use of the band")
@@ -125,8 +130,8 @@ class BandScheduler(_Ports):  # type: ignore[misc, valid-type]
         if self._said.get(user) != asked:
             self._said[user] = asked
             self.log.warning(
-                "user %d asks for %d channel uses a frame, and there are %d for it; clipped. Ask for less, or widen the "
-                "band (setting 'uses')", user, asked, asked - given.clipped,
+                "user %d asks for %d channel uses a frame, and there are %d for it; clipped. Ask for less, or widen "
+                "the band (setting 'uses')", user, asked, asked - given.clipped,
             )  # fmt: skip
 
 

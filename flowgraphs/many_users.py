@@ -29,7 +29,9 @@ APART = 24
 
 def flowgraph(
     users: Annotated[int, typer.Option(help="transmitters that share the band", min=1, max=16)] = 4,
-    rules: Annotated[str, typer.Option(help="divisions of the band, side by side")] = "equal,max_min,proportional,max_sum",
+    rules: Annotated[
+        str, typer.Option(help="divisions of the band, side by side")
+    ] = "equal,max_min,proportional,max_sum",
     snr_db: Snr = "1,7,13,19",
     bandwidth: Annotated[str, typer.Option(help="CBR of the band, a user, in turn")] = "0.125",
     bits: Annotated[float, typer.Option(help="payload bits a channel use of the band; 0: no limit", min=0)] = 8.0,

@@ -19,7 +19,9 @@ Engine = StrEnum("Engine", ["threads", "processes"])
 @app.command()
 def serve(
     file: Annotated[Path, typer.Argument(help="FILE.yaml", metavar="FILE")],
-    port: Annotated[int, typer.Option(help="of /healthz, /readyz and /metrics; 0: a free one", min=0, max=65535)] = 9464,
+    port: Annotated[
+        int, typer.Option(help="of /healthz, /readyz and /metrics; 0: a free one", min=0, max=65535)
+    ] = 9464,
     address: Annotated[
         str, typer.Option(help="interface of that port; 0.0.0.0 lets everybody read it, as in a container")
     ] = "127.0.0.1",
@@ -51,7 +53,9 @@ def serve(
     from semstream.serving.supervisor import LOG, FlowgraphFile, Supervisor
 
     if file.suffix.lower() not in (".yaml", ".yml"):
-        fail(f"{file}: expected a FILE.yaml; write one of a script's flowgraph by: semstream graph {file} --out FILE.yaml")
+        fail(
+            f"{file}: expected a FILE.yaml; write one of a script by: semstream graph {file} --out FILE.yaml"
+        )
     try:
         opened = FlowgraphFile(file, set_ or [], seed)
         state = ServiceState()

@@ -36,8 +36,8 @@ class WidthTable:
     order : ndarray (C,)
         Channels in the order in which they are sent; ``rank`` is the place of each in it.
     bits : ndarray (C, M, C), uint8
-        Bits b_j of channel j (by its own number) when so many channels (1 to C) are sent at mean width number m, 1 + m/4
-        bits; 0 for those that are not.
+        Bits b_j of channel j (by its own number) when so many channels (1 to C) are sent at mean width number m,
+        1 + m/4 bits; 0 for those that are not.
     """
 
     def __init__(self, profile: Profile, quantizer: str = "lloyd_max") -> None:

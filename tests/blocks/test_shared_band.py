@@ -60,7 +60,9 @@ def test_what_two_users_send_together_is_the_band_and_its_energy(
 ) -> None:
     told = {f"user_{u}": reports(weights, sent, measure=0) for u in (1, 3)}
     for rule in ("equal", "max_min", "proportional", "max_sum"):
-        scheduler = BandScheduler(weights=str(weights), rule=rule, uses=[8 * PRICE, 5 * PRICE], hold=2, power=2.0, bits=10)
+        scheduler = BandScheduler(
+            weights=str(weights), rule=rule, uses=[8 * PRICE, 5 * PRICE], hold=2, power=2.0, bits=10
+        )
         grants = run_block(scheduler, told)
         totals = np.zeros((4, 2))
         for u in (1, 3):

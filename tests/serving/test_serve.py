@@ -185,7 +185,7 @@ def test_a_service_lives_through_a_kill_reloads_and_ends_in_order(started: Any, 
 def test_a_flowgraph_that_always_fails_is_given_up_with_exit_code_1(started: Any, tmp_path: Path) -> None:
     file = write(tmp_path / "small.yaml")
     (tmp_path / "bad_block.py").write_text(
-        "from monitor_blocks import Noise\n\nclass Bad(Noise):\n    def start(self):\n        raise OSError('no disk')\n"
+        "from monitor_blocks import Noise\nclass Bad(Noise):\n    def start(self):\n        raise OSError('no disk')\n"
     )
     file.write_text(file.read_text().replace("monitor_blocks:Noise", "bad_block:Bad"))
     service = started(file, "--restart-limit", "2", "--restart-wait", "0.01")

@@ -87,7 +87,9 @@ def test_systemd_is_told_at_a_path_and_at_an_abstract_address(tmp_path: Path) ->
 
 def ask(state: ServiceState, path: str, method: str = "GET") -> tuple[str, bytes]:
     said: list[str] = []
-    body = application(state)({"PATH_INFO": path, "REQUEST_METHOD": method}, lambda status, headers: said.append(status))
+    body = application(state)(
+        {"PATH_INFO": path, "REQUEST_METHOD": method}, lambda status, headers: said.append(status)
+    )
     return said[0], b"".join(body)
 
 
@@ -169,7 +171,11 @@ def test_the_unit_and_the_container_call_serve_as_it_is() -> None:
     calls = [shlex.split(re.search(r"^ExecStart=(.*)$", unit, re.MULTILINE)[1])]  # type: ignore[index]
     calls.append(json.loads(re.search(r"^ENTRYPOINT (.*)$", container, re.MULTILINE)[1]))  # type: ignore[index]
     help_ = subprocess.run(
-        [sys.executable, "-m", "semstream.cli", "serve", "--help"], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-m", "semstream.cli", "serve", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     ).stdout
     for call in calls:
         assert call[1] == "serve"

@@ -153,7 +153,7 @@ def test_a_measurement_corrects_what_is_expected() -> None:
 def test_who_asks_for_more_than_there_is_gets_what_there_is(rule: str) -> None:
     users = [curve(least=10_000), curve(snr_db=5.0), curve(least=3 * PRICE)]
     shares = share(users, Band(12 * PRICE), rule)
-    assert [s.channels for s in shares][0] == 10  # all but one channel of features of each other
+    assert shares[0].channels == 10  # all but one channel of features of each other
     assert shares[0].clipped == 10_000 - 10 * PRICE
     assert shares[1].channels == 1
     assert shares[2].clipped == 2 * PRICE
@@ -194,6 +194,8 @@ def test_a_report_survives_its_frame_and_a_false_one_is_refused() -> None:
         with pytest.raises(ReportError, match=name.removeprefix("report_").partition("_")[0]):
             Report.from_frame(told.to_arrays(), told.to_tags() | {name: wrong}, 32)
     with pytest.raises(ReportError, match="distortion"):
-        Report.from_frame(told.to_arrays() | {"distortion": np.full((32, WIDTHS), np.nan, np.float32)}, told.to_tags(), 32)
+        Report.from_frame(
+            told.to_arrays() | {"distortion": np.full((32, WIDTHS), np.nan, np.float32)}, told.to_tags(), 32
+        )
     with pytest.raises(ReportError, match="growing"):
         Report.from_frame(told.to_arrays() | {"measured": np.ones((2, 1, 3), np.float32)}, told.to_tags(), 32)

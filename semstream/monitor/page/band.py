@@ -12,9 +12,7 @@ HEAD = ("user", "SNR dB", "channel uses", "of the band", "energy", "bits", "expe
 
 def band_of(snapshot: dict[str, Any]) -> str:
     """A table for each scheduler of the flowgraph, as HTML; empty where there is none."""
-    return "".join(
-        _table(block, values[NAME]) for block, values in sorted(snapshot["shown"].items()) if NAME in values
-    )
+    return "".join(_table(block, values[NAME]) for block, values in sorted(snapshot["shown"].items()) if NAME in values)
 
 
 def _table(block: str, shown: dict[str, Any]) -> str:
