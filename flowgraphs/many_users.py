@@ -11,15 +11,14 @@ one who has it worst in each frame. Users come and go by --away, and by hand: th
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
-import numpy as np
 import typer
 
 import blocks as b
-from semstream.runtime import Flowgraph, Run
+from semstream.runtime import Flowgraph
 from semstream.script import Channel, Frames, Size, Snr, Source, names, numbers, run_as_command
+from semstream.script.shared_band import absences, gains
 from semstream.sharing import RULES
 
 PATCH, C = 4, 32
@@ -32,7 +31,7 @@ def flowgraph(
     rules: Annotated[
         str, typer.Option(help="divisions of the band, side by side")
     ] = "equal,max_min,proportional,max_sum",
-    snr_db: Snr = "1,7,13,19",
+    snr: Snr = "1,7,13,19",
     bandwidth: Annotated[str, typer.Option(help="CBR of the band, a user, in turn")] = "0.125",
     bits: Annotated[float, typer.Option(help="payload bits a channel use of the band; 0: no limit", min=0)] = 8.0,
     away: Annotated[str, typer.Option(help="who is away when, e.g. 2:30-60,4:0-50 (USER:FRAME-FRAME)")] = "",
@@ -51,7 +50,7 @@ def flowgraph(
     divisions = {
         rule: b.BandScheduler(name=rule, rule=rule, uses=uses, hold=dwell, bits=bits) for rule in names(rules, RULES)
     }
-    snrs, toggles = numbers(snr_db), absences(away, users)
+    snrs, toggles = numbers(snr), absences(away, users)
     for u in range(1, users + 1):
         camera = b.ImageSource(
             source=source, size=size, frames=frames, first=APART * (u - 1), every=step, loop=bool(source)
@@ -74,38 +73,5 @@ def flowgraph(
     return graph
 
 
-def absences(text: str, users: int) -> dict[int, list[int]]:
-    """Frames at which each user leaves and joins, of ``2:30-60,4:0-50``."""
-    toggles: dict[int, list[int]] = {u: [] for u in range(1, users + 1)}
-    for part in text.replace(",", " ").split():
-        found = re.fullmatch(r"(\d+):(\d+)-(\d+)", part)
-        if not found or int(found[1]) not in toggles or int(found[2]) >= int(found[3]):
-            raise typer.BadParameter(f"--away: expected USER:FRAME-FRAME of users 1 to {users}, got {part!r}")
-        toggles[int(found[1])] += [int(found[2]), int(found[3])]
-    return toggles
-
-
-def gain(run: Run) -> list[str]:
-    """What each rule gives, and what it gains over equal division."""
-    lines, quality = [], {}
-    for rule in (name for name in RULES if name in run.records):
-        rows = [r for name, records in run.records.items() if name.endswith(f"-{rule}.metrics") for r in records]
-        by_frame: dict[int, list[float]] = {}
-        for row in rows:
-            by_frame.setdefault(row["seq"], []).append(row["psnr_db"])
-        means = [np.mean([np.mean(v) for v in by_frame.values()]), np.mean([min(v) for v in by_frame.values()])]
-        quality[rule] = [float(value) for value in means]
-        uses, energy = sum(r["channel_uses"] for r in rows), sum(e or 0 for r in run.records[rule] for e in r["energy"])
-        clipped = sum(bool(c) for r in run.records[rule] for c in r["clipped"])
-        lines.append(
-            f"{rule}: mean {quality[rule][0]:.2f} dB, worst user of a frame {quality[rule][1]:.2f} dB; "
-            f"{uses} channel uses, energy {energy:.0f}" + (f"; {clipped} requests clipped" if clipped else "")
-        )
-    for rule in [rule for rule in quality if rule != "equal" and "equal" in quality]:
-        mean, worst = (mine - equal for mine, equal in zip(quality[rule], quality["equal"], strict=True))
-        lines.append(f"{rule} gains over equal division: mean {mean:+.2f} dB, worst user {worst:+.2f} dB")
-    return lines
-
-
 if __name__ == "__main__":
-    run_as_command(flowgraph, report=gain)
+    run_as_command(flowgraph, report=gains)

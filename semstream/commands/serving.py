@@ -53,9 +53,7 @@ def serve(
     from semstream.serving.supervisor import LOG, FlowgraphFile, Supervisor
 
     if file.suffix.lower() not in (".yaml", ".yml"):
-        fail(
-            f"{file}: expected a FILE.yaml; write one of a script by: semstream graph {file} --out FILE.yaml"
-        )
+        fail(f"{file}: expected a FILE.yaml; write one of a script by: semstream graph {file} --out FILE.yaml")
     try:
         opened = FlowgraphFile(file, set_ or [], seed)
         state = ServiceState()

@@ -17,7 +17,7 @@ Float = NDArray[np.float64]
 
 
 def divide(values: Sequence[Float], prices: Sequence[int], total: int) -> list[int]:
-    """Units of each user: all of `total` that can be given, and of such divisions that of greatest Σ values[u][units_u].
+    """Units of each user: all of `total` that can be given, in the way of greatest Σ values[u][units_u].
 
     Nothing is kept back, though a user may be better off with less: more channels at the same energy can be too many.
 
