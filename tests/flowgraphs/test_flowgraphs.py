@@ -333,7 +333,7 @@ def test_adapting_to_bandwidth_and_snr_beats_every_fixed_budget(tmp_path: Path, 
 def test_users_of_one_band_come_and_go_and_gain_by_sharing_it(tmp_path: Path) -> None:
     result = run(
         "many_users.py", "--users", "2", "--snr", "1,19", "--size", "48", "--frames", "4", "--away", "2:1-2",
-        "--rules", "equal,max_min", "--measure", "4", "--out", str(tmp_path),
+        "--rules", "equal,max_min", "--step", "1", "--measure", "4", "--out", str(tmp_path),
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     records = read_records(tmp_path)
