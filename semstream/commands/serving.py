@@ -43,7 +43,8 @@ def serve(
     """Run a flowgraph as a service: started again when it fails, health and metrics over HTTP.
 
     SIGTERM ends it within seconds, exit code 0. SIGHUP reads the file again: if it is right, it takes the place of what
-    runs; else that goes on, and the log says what is wrong. Where systemd has started it, it is told (Type=notify).
+    runs; else that goes on, and the log says what is wrong. Code of blocks of one's own is read once, at the start.
+    Where systemd has started it, it is told (Type=notify).
     """
     from semstream.runtime import SemstreamError
     from semstream.serving.http import HttpServer

@@ -10,6 +10,8 @@ from typing import Literal
 
 Form = Literal["text", "json"]
 _PREFIX = "semstream."
+SERVICE = "semstream.service"
+"""Logger of the service itself; a block's is semstream.FLOWGRAPH.BLOCK."""
 
 
 class JsonLines(logging.Formatter):
@@ -20,7 +22,7 @@ class JsonLines(logging.Formatter):
         """The line, without its end."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         value = {"time": at.replace("+00:00", "Z"), "level": record.levelname.lower(), "logger": record.name}
-        if record.name.startswith(_PREFIX) and not record.name.startswith(_PREFIX + "service"):
+        if record.name.startswith(_PREFIX) and record.name != SERVICE:
             flowgraph, _, block = record.name.removeprefix(_PREFIX).partition(".")
             value |= {"flowgraph": flowgraph, "block": block} if block else {"flowgraph": flowgraph}
         value["message"] = record.getMessage()

@@ -18,12 +18,15 @@ from semstream.runtime import Flowgraph, FlowgraphError, FlowgraphFileError, Run
 from semstream.runtime.errors import Finding
 from semstream.runtime.files.overrides import override
 from semstream.runtime.files.reading import read
+from semstream.serving.logs import SERVICE
 from semstream.serving.notify import Notifier
 from semstream.serving.restarts import RestartPolicy, Restarts
 from semstream.serving.state import ServiceState
 
-LOG = logging.getLogger("semstream.service")
+LOG = logging.getLogger(SERVICE)
 LOOK_S = 0.05
+DRAIN_S = 8.0
+"""A run that has not ended so long after it was told to is left to the end of the process."""
 TRIM_S = 1.0
 
 
@@ -217,7 +220,11 @@ class Supervisor:
             "stopping" if self._stop else "reloading", "it stops" if self._stop else "the new file takes its place"
         )
         run.stop(wait=False)
+        until = time.monotonic() + DRAIN_S
         while not run.finished:
+            if time.monotonic() > until:
+                LOG.error("the run has not ended after %g s; left", DRAIN_S)
+                return
             self._look()
 
     def _read_again(self) -> bool:
