@@ -8,7 +8,7 @@ from blocks._errors import told_by
 from blocks._network import NetworkBlock
 from blocks.ports import ClassifiedFeatures, Image, Report
 from semstream.phy import generator
-from semstream.runtime import Frame, In, Out, live, setting
+from semstream.runtime import Frame, In, Out, SkipFrame, live, setting
 from semstream.sharing import report as reports
 
 
@@ -66,7 +66,7 @@ class BandReport(NetworkBlock):
             or not np.isfinite(features).all()
         ):
             self.log.warning("frame %d: features %s do not fit these weights; left out", image.seq, features.shape)
-            self.skip("features")
+            raise SkipFrame("features")
         known = float(snr_db) if isinstance(snr_db, (int, float)) else s.snr_db
         report = reports.Report(
             distortion=self._distortion(features),

@@ -46,8 +46,9 @@ class PowerNormalizer(Block):
             self.log.warning("frame %d: %s; left out", frame.seq, error)
             raise SkipFrame("payload") from None
         energy = frame.tags.get("frame_energy")
-        shared = isinstance(energy, float) and 0 < energy < 1e12 and values.size > 0
-        power = energy / ((values.size + 1) // 2) if shared else self.settings.power
+        power = self.settings.power
+        if isinstance(energy, float) and 0 < energy < 1e12 and values.size:
+            power = energy / ((values.size + 1) // 2)
         symbols, gain = to_symbols(values, power)
         # Unquantized features have unit power already, up to rounding: the gain tells the receiver nothing.
         side_bits = side.side_bits + (0 if side.scheme == "none" else SCALE_BITS)

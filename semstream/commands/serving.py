@@ -61,9 +61,9 @@ def serve(
         server = HttpServer(state, port, address)
     except SemstreamError as error:
         fail(error)
-    set_up(log.value)
+    set_up("json" if log is Log.json else "text")
     LOG.info("health and metrics at http://%s:%d", address, server.port)
-    policy = RestartPolicy(restart.value, restart_limit, restart_wait)  # type: ignore[arg-type]
+    policy = RestartPolicy(restart.value, restart_limit, restart_wait)
     supervisor = Supervisor(opened, state, policy, engine.value if engine else None, monitor=monitor)
     code = 1
     try:
