@@ -18,6 +18,9 @@ from typing import Any
 
 import pytest
 
+from semstream.runtime import FlowgraphFileError, SettingsError
+from semstream.serving.supervisor import FlowgraphFile
+
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = """
 semstream: 1
@@ -203,20 +206,27 @@ def test_the_end_of_the_stream_ends_the_service_in_order(started: Any, tmp_path:
     assert service.said("come to its end")
 
 
-@pytest.mark.parametrize(
-    ("text", "options", "expected"),
-    [
-        (TEXT.replace("COUNT", "0").replace("noise:", "noise?:"), (), "small.yaml:"),
-        (TEXT.replace("NAME", "a").replace("COUNT", "1"), ("--set", "noise.step=999"), "<= 255"),
-        (TEXT.replace("NAME", "a").replace("COUNT", "1"), ("--address", "192.0.2.1"), "192.0.2.1"),
-    ],
-)
-def test_what_cannot_be_served_is_said_at_once(
-    started: Any, tmp_path: Path, text: str, options: tuple[str, ...], expected: str
-) -> None:
-    file = tmp_path / "small.yaml"
-    file.write_text(text, encoding="utf-8")
-    service = started(file, *options)
+def test_what_cannot_be_served_is_said_at_once(started: Any, tmp_path: Path) -> None:
+    service = started(write(tmp_path / "small.yaml"), "--address", "192.0.2.1")
     assert service.end() == 2
-    assert service.said(expected)
+    assert service.said("192.0.2.1")
     assert not service.said("Traceback")
+
+
+def test_a_file_that_is_wrong_says_where_and_an_edit_counts_once_it_is_reloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "monitor"))
+    with pytest.raises(SettingsError, match="<= 255"):
+        FlowgraphFile(write(tmp_path / "small.yaml"), ["noise.step=999"])
+    file = FlowgraphFile(tmp_path / "small.yaml", ["noise.step=9"], seed=5)
+    write(tmp_path / "small.yaml", name="edited")
+    assert (file.graph().name, file.graph().seed) == ("small", 5)
+    (tmp_path / "small.yaml").write_text(TEXT.replace("noise:", "noise?:"), encoding="utf-8")
+    with pytest.raises(FlowgraphFileError, match=r"small.yaml:\d+: "):
+        file.reload()
+    assert file.graph().name == "small"
+    write(tmp_path / "small.yaml", name="edited")
+    file.reload()
+    assert file.graph().name == "edited"
+    assert file.graph().blocks["noise"].settings.step == 9  # type: ignore[attr-defined]

@@ -46,7 +46,7 @@ USERS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=25, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(USERS, st.integers(0, 40), st.floats(0.1, 4), st.floats(0, 16), st.sampled_from(RULES), st.integers(0, 99))
 def test_no_division_gives_more_than_there_is_and_all_give_the_same(
     users: list[QualityCurve], channels: int, power: float, bits: float, rule: str, turn: int
@@ -90,7 +90,7 @@ def best(users: list[QualityCurve], band: Band, goal: str) -> float:
     return found
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=15, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
 @given(
     st.lists(st.tuples(st.floats(0, 20), st.floats(0.05, 0.5), st.integers(0, 50)), min_size=2, max_size=3),
     st.integers(2, 6),
@@ -106,7 +106,7 @@ def test_a_division_is_within_a_fifth_of_a_db_of_the_best_of_all(
     assert best(curves, band, rule) - value < 0.2
 
 
-@settings(max_examples=30, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=12, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
 @given(USERS.filter(lambda users: len(users) > 1), st.integers(2, 16), st.sampled_from([0.0, 8.0, 12.0]))
 def test_each_rule_is_better_than_equal_division_at_what_it_is_for(
     users: list[QualityCurve], channels: int, bits: float
