@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 import uuid
 from collections import deque
@@ -108,6 +109,7 @@ class Watch:
         self.events = Events()
         self.events.note("info", f"{run.graph.name} started, engine {run.engine}")
         self._read = dict.fromkeys(run.records, 0)
+        self._reading = threading.Lock()
         self._quality: dict[tuple[str, float], dict[str, Any]] = {}
         self._last: deque[dict[str, Any]] = deque(maxlen=LAST_RECORDS)
         self._latencies: deque[float] = deque(maxlen=LAST_LATENCIES)
@@ -119,7 +121,8 @@ class Watch:
 
     def snapshot(self) -> dict[str, Any]:
         """The newest state."""
-        self._take_records()
+        with self._reading:
+            self._take_records()
         self._number += 1
         run = self.run
         counters = run.counters()
@@ -160,6 +163,14 @@ class Watch:
             "shown": run.shown(),
             "events": list(self.events.kept),
         }
+
+    def trim(self) -> None:
+        """Take the records that have come and delete them from the run, for a run that must not grow."""
+        with self._reading:
+            self._take_records()
+            for block, records in self.run.records.items():
+                del records[: self._read[block]]
+                self._read[block] = 0
 
     def _state(self) -> str:
         run = self.run

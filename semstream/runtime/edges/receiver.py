@@ -49,6 +49,7 @@ class Inputs:
         self.counters = counters
         self.log = log
         by_port = {spec.port: spec for spec in specs}
+        declared = {name: port for name, port in declared.items() if name in by_port}  # others are optional
         joined = len(declared) > 1
         self.ports = [
             InputPort(context, by_port[name], port, node, mailboxes, joined) for name, port in declared.items()

@@ -212,9 +212,16 @@ class Graph:
         self._check_types()
 
     def unconnected(self) -> list[BoundPort]:
-        """Input ports without an edge."""
+        """Input ports that need an edge and have none; of a block whose inputs are all optional, one is needed."""
         taken = {(e.receiver.block.name, e.receiver.name) for e in self.edges if e.receiver}
-        return [b.port(name) for b in self.blocks.values() for name in b.inputs if (b.name, name) not in taken]
+        missing = []
+        for b in self.blocks.values():
+            free = [name for name in b.inputs if (b.name, name) not in taken]
+            needed = [name for name in free if not b.inputs[name].optional]
+            if not needed and free and len(free) == len(b.inputs):
+                needed = free[:1]
+            missing += [b.port(name) for name in needed]
+        return missing
 
     def type_of(self, port: BoundPort) -> PortType:
         """What a port carries; for an output that is like an input, what is connected there."""
