@@ -101,7 +101,8 @@ def fuzz(name: str, options: argparse.Namespace) -> Outcome:
     outcome = read_log(done.stderr + done.stdout)
     outcome.found = sorted(set(_findings(corpus)) - before)
     if done.returncode and not outcome.error:
-        outcome.error = (done.stderr.strip().splitlines() or ["no word"])[-1]
+        last = (done.stderr.strip().splitlines() or ["no word"])[-1]
+        outcome.error = f"ended with status {done.returncode}: {last}"
     outcome.per_s = outcome.per_s or outcome.inputs / seconds
     return outcome
 

@@ -61,7 +61,7 @@ class CodecConfig:
             each = value if isinstance(value, tuple) and several else (value,)
             if isinstance(value, tuple) != several or not all(type(n) is int and 1 <= n <= most for n in each):
                 kind = "a list of whole numbers" if several else "a whole number"
-                raise ConfigError(f"codec: {name} must be {kind} of 1 to {most}, got {value!r:.100}")
+                raise ConfigError(f"codec: {name} must be {kind}, at least 1, at most {most}, got {value!r:.100}")
         if type(self.mlp_ratio) not in (int, float) or not 0 < self.mlp_ratio <= 16:
             raise ConfigError(f"codec: mlp_ratio must be a number above 0, at most 16, got {self.mlp_ratio!r:.100}")
         if type(self.linear_path) is not bool or type(self.gated) is not bool:

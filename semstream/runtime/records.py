@@ -7,6 +7,7 @@ are gone with the process, however it ends.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import tempfile
@@ -53,6 +54,7 @@ class Records(Sequence[Record]):
         self._newest: list[Record] = []
         self._files: list[BinaryIO] = []
         self._spill_at = KEPT + CHUNK
+        self._said = False
         self._read: tuple[int, list[Record]] = (-1, [])
 
     def append(self, record: Record) -> None:
@@ -63,7 +65,7 @@ class Records(Sequence[Record]):
                 self._spill()
 
     @property
-    def count(self) -> int:
+    def published(self) -> int:
         """Records that were ever published, forgotten ones too."""
         return self.forgotten + len(self)
 
@@ -72,7 +74,7 @@ class Records(Sequence[Record]):
         while True:
             with self._lock:
                 number = max(number, self.forgotten)
-                if number >= self.count:
+                if number >= self.published:
                     return
                 record = self[number - self.forgotten]
             yield number, record
@@ -119,37 +121,42 @@ class Records(Sequence[Record]):
         return self._read[1]
 
     def _spill(self) -> None:
-        """Take the oldest of the newest into a file."""
-        packed = zlib.compress(msgpack.packb(self._newest[:CHUNK], use_bin_type=True), 1)
-        try:
-            if not self._files or self._files[-1].tell() + len(packed) > FILE_BYTES:
-                self._files.append(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 - lives as long as this
-            file = self._files[-1]
-            offset = file.tell()
-            written = file.write(packed)
-            if written < len(packed):
-                file.seek(offset)
-                raise OSError(f"{written} of {len(packed)} bytes were written")
-        except OSError as error:
-            if self._spill_at == KEPT + CHUNK:
-                LOG.warning(
-                    "block %s: its older records stay in memory, for the temporary folder %s takes none (%s); "
-                    "make room there, or set TMPDIR to another",
-                    self._name, tempfile.gettempdir(), error.strerror or error,
-                )  # fmt: skip
-            self._spill_at = len(self._newest) + CHUNK
-            return
-        self._chunks.append((file, offset, len(packed)))
-        del self._newest[:CHUNK]
-        if len(self._newest) < self._spill_at - CHUNK:
-            self._spill_at = KEPT + CHUNK
+        """Take the oldest of the newest into files."""
+        while len(self._newest) >= KEPT + CHUNK:
+            packed = zlib.compress(msgpack.packb(self._newest[:CHUNK], use_bin_type=True), 1)
+            try:
+                file, offset = self._written(packed)
+            except OSError as error:
+                if not self._said:
+                    LOG.warning(
+                        "block %s: its older records stay in memory, for the temporary folder %s takes none (%s); "
+                        "make room there, or set TMPDIR to another",
+                        self._name, tempfile.gettempdir(), error.strerror or error,
+                    )  # fmt: skip
+                self._said = True
+                self._spill_at = len(self._newest) + CHUNK  # try again then
+                return
+            self._chunks.append((file, offset, len(packed)))
+            del self._newest[:CHUNK]
+        self._spill_at = KEPT + CHUNK
         if len(self._files) > MAX_FILES:
             self._forget()
+
+    def _written(self, packed: bytes) -> tuple[BinaryIO, int]:
+        if not self._files or self._files[-1].tell() + len(packed) > FILE_BYTES:
+            self._files.append(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 - lives as long as this
+        file = self._files[-1]
+        offset = file.tell()
+        if file.write(packed) < len(packed):
+            file.seek(offset)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return file, offset
 
     def _forget(self) -> None:
         if not self.forgotten:
             LOG.warning("block %s: its oldest records are forgotten, for there are too many to keep", self._name)
-        with self._files.pop(0) as oldest:
-            kept = [chunk for chunk in self._chunks if chunk[0] is not oldest]
-        self.forgotten += (len(self._chunks) - len(kept)) * CHUNK
-        self._chunks = kept
+        while len(self._files) > MAX_FILES:
+            with self._files.pop(0) as oldest:
+                kept = [chunk for chunk in self._chunks if chunk[0] is not oldest]
+            self.forgotten += (len(self._chunks) - len(kept)) * CHUNK
+            self._chunks = kept

@@ -31,7 +31,7 @@ def write_packed(data: bytes) -> None:
     widths, groups = [], []
     for _ in range(draw.below(6)):
         width, size = draw.below(13), draw.below(20)
-        raw = np.frombuffer(draw.bytes(2 * size).ljust(2 * size, b"\0"), "<u2")
+        raw = np.frombuffer(draw.take(2 * size).ljust(2 * size, b"\0"), "<u2")
         widths.append(width)
         groups.append((raw & (2**width - 1)).astype(np.uint16))
     packed = pack(groups, widths)
@@ -63,7 +63,7 @@ def read_qam_header(data: bytes) -> None:
     from semstream.codec.side_information import SideInformationError
 
     draw = Draw(data)
-    order = list(np.argsort(np.frombuffer(draw.bytes(8).ljust(8, b"\0"), np.uint8), kind="stable"))
+    order = list(np.argsort(np.frombuffer(draw.take(8).ljust(8, b"\0"), np.uint8), kind="stable"))
     bits = np.unpackbits(np.frombuffer(draw.rest(), np.uint8))
     try:
         found = FrameHeader.from_bits(bits, order)
@@ -91,8 +91,8 @@ def read_side(data: bytes) -> None:
 
 
 _SIDE: dict[str, object] = {
-    "shape": [2, 2, 2], "size": [8, 8], "scale": 1.0, "scheme": "optimal", "quantizer": "lloyd_max", 
-    "bits": b"\x02\x03",     "class_map": False, "payload_bits": 20, "side_bits": 16,
+    "shape": [2, 2, 2], "size": [8, 8], "scale": 1.0, "scheme": "optimal", "quantizer": "lloyd_max",
+    "bits": b"\x02\x03", "class_map": False, "payload_bits": 20, "side_bits": 16,
 }  # fmt: skip
 
 

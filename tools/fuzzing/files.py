@@ -225,7 +225,7 @@ def _safetensors(draw: Draw) -> bytes:
     told = json.dumps(_without_bytes(config)) if draw.below(4) else draw.text()
     head = json.dumps(tensors | {"__metadata__": {"config": told}}).encode()
     head += b" " * (-len(head) % 8)
-    return struct.pack("<Q", len(head)) + head + draw.bytes(at).ljust(at, b"\0")
+    return struct.pack("<Q", len(head)) + head + draw.take(at).ljust(at, b"\0")
 
 
 CONFIG = ("channels", "patch", "widths", "depths", "heads", "window", "mlp_ratio", "linear_path", "gated", "lap", "x")

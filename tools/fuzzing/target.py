@@ -52,7 +52,7 @@ class Draw:
         self.data = data
         self.at = 0
 
-    def bytes(self, count: int) -> bytes:
+    def take(self, count: int) -> bytes:
         """So many bytes, fewer at the end."""
         part = self.data[self.at : self.at + count]
         self.at += count
@@ -60,12 +60,12 @@ class Draw:
 
     def rest(self) -> bytes:
         """All that is left."""
-        return self.bytes(max(0, len(self.data) - self.at))
+        return self.take(max(0, len(self.data) - self.at))
 
     def below(self, limit: int) -> int:
         """A number from 0 to limit - 1; of one byte, or of two."""
         width = 1 if limit <= 256 else 2
-        return int.from_bytes(self.bytes(width), "little") % limit
+        return int.from_bytes(self.take(width), "little") % limit
 
     def pick(self, choices: Any) -> Any:
         """One of a sequence."""
@@ -74,21 +74,21 @@ class Draw:
     def number(self) -> int:
         """64 bits with a sign, small ones often."""
         width = self.pick((1, 1, 2, 4, 8))
-        return int.from_bytes(self.bytes(width), "little", signed=True)
+        return int.from_bytes(self.take(width), "little", signed=True)
 
     def real(self) -> float:
         """A float, odd ones too."""
-        return float(struct.unpack("<d", self.bytes(8).ljust(8, b"\0"))[0])
+        return float(struct.unpack("<d", self.take(8).ljust(8, b"\0"))[0])
 
     def text(self) -> str:
         """Some characters."""
-        return self.bytes(self.below(12)).decode("utf-8", "ignore")
+        return self.take(self.below(12)).decode("utf-8", "ignore")
 
     def value(self, depth: int = 0) -> Any:
         """A plain value, nested at times."""
         kind = self.below(10 if depth < 4 else 7)
         if kind < 7:
-            return (None, True, False, self.number(), self.real(), self.text(), self.bytes(self.below(9)))[kind]
+            return (None, True, False, self.number(), self.real(), self.text(), self.take(self.below(9)))[kind]
         if kind == 9:
             return {self.text(): self.value(depth + 1) for _ in range(self.below(4))}
         return [self.value(depth + 1) for _ in range(self.below(4))]
@@ -98,7 +98,7 @@ class Draw:
         dtype = np.dtype(self.pick(names))
         shape = tuple(self.below(4) for _ in range(self.below(4)))
         count = int(np.prod(shape)) * dtype.itemsize
-        array = np.frombuffer(self.bytes(count).ljust(count, b"\0"), np.uint8)
+        array = np.frombuffer(self.take(count).ljust(count, b"\0"), np.uint8)
         return (array & 1).astype(bool).reshape(shape) if dtype.kind == "b" else array.view(dtype).reshape(shape)
 
 

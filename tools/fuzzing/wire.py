@@ -33,7 +33,7 @@ def parts_of(data: bytes) -> list[bytes]:
     """Message parts: their number, the lengths of all but the last, and their bytes."""
     draw = Draw(data)
     lengths = [draw.below(2**16) for _ in range(draw.below(4))]
-    return [draw.bytes(length) for length in lengths] + [draw.rest()]
+    return [draw.take(length) for length in lengths] + [draw.rest()]
 
 
 def joined(parts: list[bytes]) -> bytes:

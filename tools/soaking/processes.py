@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,7 +135,7 @@ def _listed(folder: str) -> list[str]:
     return [f"{folder}/{name}" for name in _names(folder)]
 
 
-def _names(folder: str) -> Iterable[str]:
+def _names(folder: str) -> list[str]:
     try:
         return os.listdir(folder)
     except OSError:
