@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from runtime_blocks import Collect, Ramp, Scale, seqs
+from test_flowgraph import wait_for
 
 from semstream.runtime import Flowgraph
 from semstream.runtime import records as module
@@ -115,6 +116,22 @@ def test_a_run_of_many_records_gives_them_all() -> None:
     graph = Flowgraph("many")
     graph.connect(Ramp(count=MANY), Collect(), credit=64)
     assert seqs(graph.run(timeout=60).records["collect"]) == list(range(MANY))
+
+
+def test_an_on_record_that_is_far_behind_still_gets_every_record_in_order() -> None:
+    graph = Flowgraph("behind")
+    graph.connect(Ramp(count=MANY), Collect(), credit=64)
+    all_there, seen = threading.Event(), []
+
+    def behind(block: str, given: dict[str, Any]) -> None:
+        all_there.wait(60)
+        seen.append((block, given["seq"]))
+
+    run = graph.start(on_record=behind)
+    wait_for(lambda: len(run.records["collect"]) == MANY)
+    all_there.set()
+    run.wait(60)
+    assert seen == [("collect", seq) for seq in range(MANY)]
 
 
 def test_what_was_asked_of_a_run_is_let_go_once_it_is_done() -> None:

@@ -68,7 +68,8 @@ class Conductor(threading.Thread):
         self._went_at = 0.0
         self._ended_at = 0.0
         self._on_record = on_record
-        self._order: deque[tuple[str, dict[str, Any]]] = deque()
+        self._order: deque[str] = deque()  # blocks alone: a slow `on_record` may be far behind
+        self._given = dict.fromkeys(records, 0)
         self._arrived = threading.Event()
         self._all_arrived = False
         self._dispatcher = threading.Thread(target=self._dispatch, name=f"{thread_name} records", daemon=True)
@@ -189,7 +190,7 @@ class Conductor(threading.Thread):
         if op == "record":
             self.records[block].append(message["record"])
             if self._on_record is not None:
-                self._order.append((block, message["record"]))
+                self._order.append(block)
                 self._arrived.set()
         elif op == "show":
             self.shown[block, message["name"]] = message["value"]
@@ -274,10 +275,12 @@ class Conductor(threading.Thread):
             self._arrived.clear()
             ending = self._all_arrived
             while self._order:
-                block, record = self._order.popleft()
+                block = self._order.popleft()
                 try:
                     assert self._on_record is not None
-                    self._on_record(block, record)
+                    for number, record in itertools.islice(self.records[block].since(self._given[block]), 1):
+                        self._given[block] = number + 1
+                        self._on_record(block, record)
                 except BaseException as error:
                     self._on_record = None
                     self._order.clear()
