@@ -119,7 +119,7 @@ def read_log(text: str) -> Outcome:
     if reached := re.findall(r"cov: (\d+)(?: ft: \d+)?(?: corp: (\d+))?", text):
         outcome.coverage = int(reached[-1][0])
         outcome.corpus = int(reached[-1][1] or 0)
-    if raised := re.search(r"Uncaught Python exception: ===\n((?:.*\n)*?)(?===\d|\n\n)", text):
+    if raised := re.search(r"Uncaught Python exception: ===\n((?:.+\n?)*)", text):
         outcome.error = " | ".join(line.strip() for line in raised[1].strip().splitlines()[-4:])[:600]
     elif died := re.search(r"ERROR: libFuzzer: (.*)", text):
         outcome.error = died[1]

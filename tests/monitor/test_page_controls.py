@@ -232,9 +232,21 @@ def test_a_service_walks_when_it_was_told_to_and_a_viewer_has_asked() -> None:
         run.stop()
 
 
-@pytest.mark.parametrize("message", ["[" * 5000, '{"id": ' + "[" * 50 + "]" * 50 + "}", "[1]", "", b"\xff", "NaN"])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "[" * 5000,
+        '{"id": ' + "[" * 50 + "]" * 50 + "}",
+        "[1]",
+        "",
+        b"\xff",
+        "NaN",
+        '{"value": 1' + "0" * 30 + "}",
+        '{"value": "\\ud800"}',
+    ],
+)
 def test_a_message_that_is_no_request_is_refused_in_words(message: str | bytes) -> None:
-    with pytest.raises(ValueError, match=r"nested too deep|expected an object|Expecting value|utf-8"):
+    with pytest.raises(ValueError, match=r"nested too deep|expected an object|Expecting value|utf-8|cannot be sent on"):
         request_of(message)
 
 

@@ -88,6 +88,24 @@ def carry_frame(data: bytes) -> None:
     holds(repr(handed.tags) == repr(wired.tags) if wired else False, "of the same types")
 
 
+def read_port_type(data: bytes) -> None:
+    """Any value is a description of a port type or a `ValueError`; what is read is described as it was."""
+    draw = Draw(data)
+    told = IMAGE.describe()
+    for _ in range(draw.below(3)):
+        told[draw.pick(("arrays", "optional"))][draw.text()] = draw.value()
+    texts = ("(2,)f8", "f4,f4", "O", "uint8", draw.take(30).decode("latin1"))
+    told["arrays"][draw.text()] = [draw.pick(texts), [draw.value() for _ in range(draw.below(3))]]
+    for value in (told, draw.value()):
+        try:
+            found = PortType.from_description(value)
+        except ValueError as error:
+            holds(type(error) is ValueError and len(str(error)) < 500, "said in few words")
+            continue
+        holds(PortType.from_description(found.describe()) == found, "from_description(describe(x)) is x")
+        holds(found.refusal(IMAGE) is None or len(str(found.refusal(IMAGE))) < 50_000, "a refusal can be sent")
+
+
 @contextlib.contextmanager
 def sender() -> Iterator[Callable[[bytes], None]]:
     """What a receiver says to a sender: never more credit than was granted, nothing but counted errors."""
@@ -265,6 +283,7 @@ def control_seeds() -> list[bytes]:
 TARGETS = [
     Target("wire", "messages of an edge, whole", plain(read_message), seeds),
     Target("frame", "any frame, over the wire and by handover", plain(carry_frame), lambda: [bytes(range(200))]),
+    Target("port-type", "what a port carries, as told by a peer", plain(read_port_type), lambda: [bytes(range(90))]),
     Target("sender", "what receivers say: hello, credit, leases", sender, seeds),
     Target("receiver", "what senders say: frames, gaps, end", receiver, seeds),
     Target("slots", "places in shared memory", slots, lambda: [bytes(range(64)), bytes(64)]),

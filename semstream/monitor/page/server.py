@@ -29,7 +29,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from semstream.monitor.page import style
 from semstream.monitor.page.hub import Hub, encoded
 from semstream.runtime import CurveKeys, FlowgraphError
-from semstream.runtime.frames.wire import is_deeper
+from semstream.runtime.frames.wire import is_deeper, pack
 from semstream.runtime.graph.endpoints import check_endpoint
 
 DEFAULT_PORT = 5006
@@ -63,6 +63,10 @@ def request_of(message: str | bytes) -> dict[str, Any]:
         raise ValueError("expected an object")
     if is_deeper(request, MAX_NESTING):
         raise ValueError("nested too deep")
+    try:
+        pack(request)
+    except (ValueError, OverflowError):  # half a character; a number of more than 64 bits
+        raise ValueError("it holds what cannot be sent on to the flowgraph") from None
     return request
 
 
