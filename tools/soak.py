@@ -20,6 +20,7 @@ sys.path[:] = [str(ROOT), *(p for p in sys.path if p and Path(p).resolve() != Pa
 import argparse
 import json
 import os
+import signal
 import subprocess
 import tempfile
 import threading
@@ -161,7 +162,7 @@ def soak_cycles(options: argparse.Namespace) -> tuple[dict[str, Any], list[str],
                     slowest = max(told["seconds"] for told in list(worker.lines))
                     progress.advance(len(worker.lines) - progress.done, f"slowest {slowest:.2f} s")
         finally:
-            status = worker.end()
+            status = worker.end(1.0)  # it has ended, or is not wanted any more
     told = worker.lines
     if status or len(told) < options.cycles:
         return {"cycles": told}, [f"the process ended with status {status} in cycle {len(told)}"], False
@@ -195,5 +196,12 @@ def main() -> int:
     return 0 if good else 1
 
 
+def stop(number: int, _: object) -> None:
+    """End on a signal in order, so that worker and folder go as well."""
+    raise SystemExit(128 + number)
+
+
 if __name__ == "__main__":
+    for _number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(_number, stop)
     raise SystemExit(main())
