@@ -49,7 +49,7 @@ def test_no_input_breaks_a_decoder(target: tuple[str, Callable[[bytes], None]]) 
 
     @settings(
         max_examples=15 if name in SLOW else 60,
-        deadline=5000,
+        deadline=20_000,
         database=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
