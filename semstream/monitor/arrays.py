@@ -13,7 +13,7 @@ MAX_BYTES = 2**23
 
 def pack_array(array: NDArray[Any]) -> dict[str, Any]:
     """An array as msgpack values; uint8 stays, everything else becomes float32."""
-    array = np.ascontiguousarray(array, np.uint8 if array.dtype == np.uint8 else "<f4")
+    array = np.asarray(array, np.uint8 if array.dtype == np.uint8 else "<f4")
     return {"dtype": array.dtype.name, "shape": list(array.shape), "data": array.tobytes()}
 
 

@@ -86,8 +86,13 @@ def test_a_rate_is_over_the_last_two_seconds() -> None:
 
 
 def test_arrays_survive_and_what_is_none_is_refused() -> None:
-    for array in (np.arange(12, dtype=np.uint8).reshape(2, 2, 3), np.ones((3, 2), np.float32)):
-        assert np.array_equal(unpack_array(wire.unpack(wire.pack(pack_array(array)))), array)
+    for array in (
+        np.arange(12, dtype=np.uint8).reshape(2, 2, 3), np.ones((3, 2), np.float32), np.arange(6, dtype=np.uint8)[::2],
+        np.float32(3) * np.ones(()), np.zeros((0, 3), np.uint8),
+    ):  # fmt: skip
+        again = unpack_array(wire.unpack(wire.pack(pack_array(array))))
+        assert again.shape == array.shape
+        assert np.array_equal(again, array)
     good = {"dtype": "uint8", "shape": [1], "data": b"x"}
     odd = [
         {"dtype": "object"},
