@@ -107,16 +107,23 @@ def soak_link(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], b
                 )
                 pause.wait(max(0.0, options.every - (time.monotonic() - begin - at)))
         finally:
-            status = worker.end()
+            status = worker.end(120.0)
         left = sorted(path.name for path in Path(folder).rglob("*") if "torch" not in path.name)  # its cache
     last = worker.lines[-1] if worker.lines else {}
-    if status or "seconds" not in last:
+    failed = bool(status) or "seconds" not in last
+    if failed:
         why = last.get("failure") or f"its process ended with status {status}"
-        return {"samples": [asdict(s) for s in samples]}, [f"the link has failed: {why}"], False
+        lines = [f"the link has failed: {why}"]
+        samples = while_it_ran(samples)
+        if len(samples) < 9:
+            return {"samples": [asdict(s) for s in samples]}, lines, False
+        last = {"seconds": samples[-1].at_s, "records": samples[-1].records, "drops": 0, "bad": 0}
+    else:
+        lines = []
     settled = options.settle * samples[-1].at_s
     verdicts = judged([s for s in samples if s.at_s >= settled])
     rate = last["records"] / last["seconds"]
-    lines = [
+    lines += [
         f"{last['seconds']:.0f} s, {last['records']} records ({rate:.2f}/s), "
         f"{len(samples)} samples, the first {settled:.0f} s not judged",
         *(verdict.text for verdict in verdicts),
@@ -136,8 +143,16 @@ def soak_link(options: argparse.Namespace) -> tuple[dict[str, Any], list[str], b
         "left": left,
         "samples": [asdict(s) for s in samples],
     }
-    good = all(v.word == "flat" for v in verdicts) and not (left or last["drops"] or last["bad"])
+    good = all(v.word == "flat" for v in verdicts) and not (failed or left or last["drops"] or last["bad"])
     return report, lines, good
+
+
+def while_it_ran(samples: list[Sample]) -> list[Sample]:
+    """Samples up to the moment when the first process was gone: what comes after a failure says nothing."""
+    most = max((s.processes for s in samples), default=0)
+    while samples and samples[-1].processes < most:
+        samples = samples[:-1]
+    return samples
 
 
 def judged(samples: list[Sample]) -> list[Verdict]:

@@ -16,6 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from tools.soak import while_it_ran  # noqa: E402
 from tools.soaking.figure import draw  # noqa: E402
 from tools.soaking.processes import Sample, family, sample  # noqa: E402
 from tools.soaking.trend import fit, judge, judge_count  # noqa: E402
@@ -100,3 +101,11 @@ def test_cycles_leave_nothing_behind(engine: str, cycles: int, tmp_path: Path) -
     assert report["failed"] == []
     assert len(report["cycles"]) == cycles
     assert all(cycle["records"] for cycle in report["cycles"])
+
+
+def test_what_comes_after_a_failure_is_not_judged() -> None:
+    one = Sample(0.0, 9.0, 8.0, 4.0, 30, 5, 20, 0, 0.0, 0, 0)
+    samples = [replace(one, at_s=float(at)) for at in range(5)]
+    assert while_it_ran([*samples, replace(one, processes=2), replace(one, processes=1)]) == samples
+    assert while_it_ran(samples) == samples
+    assert while_it_ran([]) == []
