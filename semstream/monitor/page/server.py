@@ -65,7 +65,7 @@ def request_of(message: str | bytes) -> dict[str, Any]:
         raise ValueError("nested too deep")
     try:
         pack(request)
-    except (ValueError, OverflowError):  # half a character; a number of more than 64 bits
+    except (TypeError, ValueError, OverflowError):  # half a character; a number of more than 64 bits
         raise ValueError("it holds what cannot be sent on to the flowgraph") from None
     return request
 
