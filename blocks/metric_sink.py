@@ -9,6 +9,8 @@ from typing import Any, Literal
 from blocks.ports import Image
 from semstream.runtime import Block, Frame, In, setting
 
+MOST_SNAPSHOTS = 200
+
 
 class MetricSink(Block):
     """Compare received pictures with the sent ones, frame by frame.
@@ -27,7 +29,7 @@ class MetricSink(Block):
     -----
     ``MetricSink(branch="non-uniform")``. LPIPS needs the ImageNet weights of its backbone (``semstream weights
     lpips``); where there are none on this machine its column is empty, and the log says how to get them. ``snapshots``
-    keeps the first picture of each SNR.
+    keeps the first picture of each SNR (of 200 at most).
     """
 
     reference = In(Image)
@@ -99,6 +101,8 @@ class MetricSink(Block):
     def _keep(self, reference: Frame, reconstruction: Frame) -> None:
         snr_db = reconstruction.tags.get("snr_db")
         if not self.settings.snapshots or not isinstance(snr_db, float) or snr_db in self._seen:
+            return
+        if len(self._seen) >= MOST_SNAPSHOTS:  # a measured SNR is another one in every frame
             return
         from PIL import Image as Pillow
 

@@ -17,7 +17,8 @@ TOPS = ("semstream", "blocks", "flowgraphs", "tools")
 
 RUNTIME = "semstream.runtime"
 FLOORS = [  # from the ground up; a room imports what stands on lower floors, never its neighbours nor what is above
-    {"runtime.errors", "runtime.counters", "quantize", "phy", "metrics", "data", "drawing", "progress"},
+    {"runtime.errors", "runtime.counters", "runtime.records"},
+    {"quantize", "phy", "metrics", "data", "drawing", "progress"},
     {"runtime.frames", "codec", "radio"},
     {"runtime.block", "sharing"},
     {"runtime.graph"},
@@ -32,14 +33,16 @@ FLOORS = [  # from the ground up; a room imports what stands on lower floors, ne
     {"script", "serving"},
     {"commands"},
     {"cli", "flowgraphs"},
-    {"tools.bench_parts", "tools.evaluation", "tools.training"},
+    {"tools.bench_parts", "tools.evaluation", "tools.training", "tools.soaking", "tools.fuzzing"},
     {"tools.reproduction", "tools.sweeping"},
     {
         "tools.bench",
         "tools.evaluate",
+        "tools.fuzz",
         "tools.profile",
         "tools.reproduce",
         "tools.screenshot",
+        "tools.soak",
         "tools.sweep",
         "tools.train",
     },

@@ -277,6 +277,18 @@ def test_the_metric_sink_reports_quality_bits_and_channel_uses(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["b_10_received.png", "b_10_sent.png"]
 
 
+def test_snrs_that_are_measured_do_not_fill_the_disk_with_snapshots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("blocks.metric_sink.MOST_SNAPSHOTS", 3)
+    sent = frames_of(smooth_pictures(8, 16))
+    got = [frame.replace(tags={"snr_db": seq / 7}) for seq, frame in enumerate(sent)]
+    sink = MetricSink(branch="b", lpips="off", ms_ssim=False, snapshots=str(tmp_path))
+    run_block(sink, {"reference": sent, "reconstruction": got})
+    assert len(harness_of(sink).records) == 8
+    assert len(list(tmp_path.iterdir())) == 2 * 3
+
+
 def test_pictures_of_different_sizes_are_not_compared() -> None:
     sink = MetricSink(lpips="off")
     pair = frames_of(smooth_pictures(1, 32)), frames_of(smooth_pictures(1, 16))

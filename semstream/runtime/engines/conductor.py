@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import zmq
@@ -19,6 +19,7 @@ from semstream.runtime.engines.engine import Engine, Restart
 from semstream.runtime.errors import FlowgraphError
 from semstream.runtime.frames import wire
 from semstream.runtime.graph.plan import Plan
+from semstream.runtime.records import Records
 
 POLL_MS = 20
 DRAIN_S = 1.2
@@ -27,7 +28,8 @@ LOG = logging.getLogger("semstream")
 
 
 class _Request:
-    def __init__(self, nodes: list[str], values: dict[str, Any]) -> None:
+    def __init__(self, number: int, nodes: list[str], values: dict[str, Any]) -> None:
+        self.number = number
         self.waiting = set(nodes)
         self.values = values
         self.error = ""
@@ -41,7 +43,7 @@ class Conductor(threading.Thread):
         self,
         plan: Plan,
         engine: Engine,
-        records: dict[str, list[dict[str, Any]]],
+        records: Mapping[str, Records],
         on_record: Callable[[str, dict[str, Any]], None] | None,
     ) -> None:
         thread_name = f"semstream {plan.graph.name}"
@@ -58,7 +60,7 @@ class Conductor(threading.Thread):
         self._changed: dict[str, dict[str, Any]] = {}
         self._untold: dict[str, deque[bytes]] = {node: deque() for node in self._state}
         self._requests: dict[int, _Request] = {}
-        self._new: deque[tuple[int, _Request]] = deque()
+        self._new: deque[_Request] = deque()
         self._ids = itertools.count()
         self._stop_asked = False
         self._hold = self._held = False
@@ -68,7 +70,8 @@ class Conductor(threading.Thread):
         self._went_at = 0.0
         self._ended_at = 0.0
         self._on_record = on_record
-        self._order: deque[tuple[str, dict[str, Any]]] = deque()
+        self._order: deque[str] = deque()  # blocks alone: a slow `on_record` may be far behind
+        self._given = dict.fromkeys(records, 0)
         self._arrived = threading.Event()
         self._all_arrived = False
         self._dispatcher = threading.Thread(target=self._dispatch, name=f"{thread_name} records", daemon=True)
@@ -88,8 +91,8 @@ class Conductor(threading.Thread):
 
     def set(self, block: str, values: dict[str, Any], timeout: float) -> str:
         """Have live settings applied by every node of a block; returns the error, if any."""
-        request = _Request(self.plan.nodes[block], values)
-        self._new.append((next(self._ids), request))
+        request = _Request(next(self._ids), self.plan.nodes[block], values)
+        self._new.append(request)
         deadline = time.monotonic() + timeout
         while not request.done.wait(0.05):
             if self.finished.is_set():
@@ -191,7 +194,7 @@ class Conductor(threading.Thread):
         if op == "record":
             self.records[block].append(message["record"])
             if self._on_record is not None:
-                self._order.append((block, message["record"]))
+                self._order.append(block)
                 self._arrived.set()
         elif op == "show":
             self.shown[block, message["name"]] = message["value"]
@@ -253,24 +256,25 @@ class Conductor(threading.Thread):
 
     def _end(self, node: str) -> None:
         self._state[node] = "ended"
-        for request in self._requests.values():
+        for request in list(self._requests.values()):
             if node in request.waiting:
                 self._acknowledge(request, node, f"block {self._block_of[node]!r} has ended")
 
     def _send_requests(self) -> None:
         while self._new:
-            number, request = self._new.popleft()
-            self._requests[number] = request
+            request = self._new.popleft()
+            self._requests[request.number] = request
             for node in list(request.waiting):
                 if self._state[node] == "ended":
                     self._acknowledge(request, node, f"block {self._block_of[node]!r} has ended")
                 else:
-                    self._tell(node, {"op": "set", "id": number, "values": request.values})
+                    self._tell(node, {"op": "set", "id": request.number, "values": request.values})
 
     def _acknowledge(self, request: _Request, node: str, error: str) -> None:
         request.error = request.error or error
         request.waiting.discard(node)
         if not request.waiting:
+            self._requests.pop(request.number, None)
             if not request.error:
                 self._changed.setdefault(self._block_of[node], {}).update(request.values)
             request.done.set()
@@ -301,10 +305,12 @@ class Conductor(threading.Thread):
             self._arrived.clear()
             ending = self._all_arrived
             while self._order:
-                block, record = self._order.popleft()
+                block = self._order.popleft()
                 try:
                     assert self._on_record is not None
-                    self._on_record(block, record)
+                    for number, record in itertools.islice(self.records[block].since(self._given[block]), 1):
+                        self._given[block] = number + 1
+                        self._on_record(block, record)
                 except BaseException as error:
                     self._on_record = None
                     self._order.clear()
