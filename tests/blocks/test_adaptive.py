@@ -141,5 +141,6 @@ def test_a_late_picture_shows_the_last_one_again() -> None:
     shown = run_block(KeepLast(), frames)
     assert [int(f["image"][0, 0, 0]) for f in shown] == [0, 1, 1, 1, 4]
     assert [f.tags["late"] for f in shown] == late
+    assert [f.tags.get("concealed", False) for f in shown] == late
     assert int(run_block(KeepLast(), frames[2:3])[0]["image"][0, 0, 0]) == 128
     assert run_block(KeepLast(), pictures(1))[0].tags["late"] is False
