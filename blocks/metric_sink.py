@@ -22,8 +22,9 @@ class MetricSink(Block):
     Records
     -------
     One a frame: branch, seq, snr_db, channel, scheme, quantizer, bits_per_feature, side_bits_per_feature,
-    channel_uses, cbr, psnr_db, ms_ssim, lpips, height, width, latency_ms (from the source to
-    here), completed_ns. All but the last two depend on the seed alone.
+    channel_uses, cbr, concealed, psnr_db, ms_ssim, lpips, height, width, latency_ms (from the source to
+    here), completed_ns. All but the last two depend on the seed alone. ``concealed`` is 1 for a picture that was not
+    received and is shown in place of it (a header that was lost, a frame that came too late), else 0.
 
     Usage
     -----
@@ -88,6 +89,7 @@ class MetricSink(Block):
                 "side_bits_per_feature": _ratio(tags.get("side_bits"), features),
                 "channel_uses": uses,
                 "cbr": _ratio(uses, sent.size),
+                "concealed": int(tags.get("concealed") is True),
                 "psnr_db": psnr(sent, got),
                 "ms_ssim": ms_ssim(sent, got) if self.settings.ms_ssim else None,
                 "lpips": self._lpips(sent, got) if self._lpips else None,

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, overload
 
+from semstream.runtime.block.batch import Done, done_together
 from semstream.runtime.block.block import Block, Out
 from semstream.runtime.block.calling import Numbering, by_port, call, check, source_items, stamp
 from semstream.runtime.block.settings import changed
@@ -49,11 +50,24 @@ class Harness:
 
     def give(self, *frames: Frame, **by_port: Frame) -> None:
         """Process one input: a frame, or a frame a port."""
-        inputs = by_port or dict(zip(self.block.inputs, frames, strict=True))
+        self._work(by_port or dict(zip(self.block.inputs, frames, strict=True)))
+
+    def give_batch(self, frames: Iterable[Frame]) -> None:
+        """Process frames of a block with one input as if they had all been waiting, however many `Block.batch` says."""
+        frames = list(frames)
+        (port,) = self.block.inputs
+        while frames:
+            together = frames[: max(1, self.block.batch)]
+            done = done_together(self.block, together) if len(together) > 1 else [None]
+            for frame, of_frame in zip(together, done, strict=False):
+                self._work({port: frame}, of_frame)
+            del frames[: len(together)]
+
+    def _work(self, inputs: Mapping[str, Frame], done: Done | None = None) -> None:
         for port, frame in inputs.items():
             check(self.block, _as_out(self.block, port), frame)
         try:
-            for port, output in call(self.block, inputs, self._numbering):
+            for port, output in call(self.block, inputs, self._numbering, done):
                 self.outputs[port].append(output)
         except SkipFrame as skip:
             self.skips.append(skip.reason)

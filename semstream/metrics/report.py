@@ -9,6 +9,7 @@ A record is a flat dict, one for each frame and branch. Known keys, all optional
 ``bits_per_feature``                   payload bits a feature
 ``side_bits_per_feature``              side information, bits a feature
 ``cbr``                                complex channel uses / (3 H W)
+``concealed``                          1 for a picture that was not received, and is shown in place of it; else 0
 ``latency_ms``                         source to sink
 ``completed_ns``                       time of completion, any clock that counts nanoseconds
 =====================================  =========================================================================
@@ -42,6 +43,7 @@ _COLUMNS: tuple[tuple[str, str, int], ...] = (
     ("bits/feat", "bits_per_feature", 3),
     ("side/feat", "side_bits_per_feature", 4),
     ("CBR", "cbr", 4),
+    ("concealed", "concealed", 0),
     ("frames/s", "frames_per_s", 1),
     ("p50 ms", "latency_ms_p50", 1),
     ("p99 ms", "latency_ms_p99", 1),
@@ -63,8 +65,8 @@ def summarise(records: Iterable[Record]) -> list[dict[str, Any]]:
         By rising SNR, branches in order of first appearance. Each holds ``branch``, ``snr_db``, ``count`` (frames);
         for every numeric key K of its records the mean ``K`` and the sample standard deviation ``K_std``, over the
         values that were measured (None for none; no deviation of fewer than two, or of infinite ones);
-        ``latency_ms_p50`` and ``latency_ms_p99``; ``frames_per_s`` from the completion times, (count - 1) / (last -
-        first); and every other key that has one value in the whole group.
+        ``latency_ms_p50`` and ``latency_ms_p99``; how many pictures were ``concealed``; ``frames_per_s`` from the
+        completion times, (count - 1) / (last - first); and every other key that has one value in the whole group.
 
     Raises
     ------
@@ -137,6 +139,9 @@ def _summary(branch: str, snr: float, group: _Group) -> dict[str, Any]:
         if len(numbers) < column.count and not column.has_floats:
             if column.is_one_value:
                 row[key] = column.first  # a setting, such as the channel's name
+            continue
+        if key == "concealed":
+            row[key] = int(numbers.sum())
             continue
         row[key] = float(np.mean(numbers)) if len(numbers) else None
         spread = len(numbers) > 1 and np.isfinite(numbers).all()

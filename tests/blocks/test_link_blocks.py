@@ -257,6 +257,7 @@ def test_the_metric_sink_reports_quality_bits_and_channel_uses(
     weights: Path, pictures: np.ndarray, tmp_path: Path
 ) -> None:
     got = through_link(pictures[:2], weights, *classified(weights, bits=3), snr_db=10)
+    got[1] = got[1].replace(tags={"concealed": True})
     sink = MetricSink(branch="b", lpips="off", snapshots=str(tmp_path))
     run_block(sink, {"reference": frames_of(pictures[:2]), "reconstruction": got})
     first, second = harness_of(sink).records
@@ -274,6 +275,7 @@ def test_the_metric_sink_reports_quality_bits_and_channel_uses(
     assert first["side_bits_per_feature"] == 32 / (8 * 8 * TINY.channels)
     assert first["cbr"] == first["channel_uses"] / (3 * 32 * 32)
     assert second["seq"] == 1
+    assert (first["concealed"], second["concealed"]) == (0, 1)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["b_10_received.png", "b_10_sent.png"]
 
 

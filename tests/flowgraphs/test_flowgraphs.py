@@ -354,6 +354,19 @@ def test_an_absence_of_nobody_is_one_line(tmp_path: Path) -> None:
 
 
 @needs_radio
+def test_order_and_rate_that_follow_the_snr_beat_those_made_for_one(tmp_path: Path) -> None:
+    result = run(
+        "adaptive_link.py", "--modulation", "qam", "--size", "64", "--frames", "12", "--dwell", "3", "--fixed", "4,13",
+        "--snr-db", "4,13", "--channel", "awgn", "--out", str(tmp_path),
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert float(result.stdout.partition("adapting gains ")[2].partition(" dB")[0]) > 0.5
+    records = read_records(tmp_path)
+    assert not any(r["concealed"] for r in records if r["branch"] == "adaptive")
+    assert {r["branch"] for r in records} == {"adaptive", "fixed 4 dB", "fixed 13 dB"}
+
+
+@needs_radio
 def test_coded_bits_fall_off_a_cliff_where_amplitudes_slope(tmp_path: Path) -> None:
     result = run(
         "digital_link.py", "--size", "32", "--lpips", "off", "--snr", "3,5,7,13", "--frames", "12",

@@ -55,6 +55,15 @@ def test_a_setting_that_changes_within_a_group_is_left_out():
     assert summarise([record(scheme="a"), record(scheme="a")])[0]["scheme"] == "a"
 
 
+def test_pictures_that_were_concealed_are_counted_and_shown():
+    rows = summarise([record(concealed=1), record(concealed=0), record(concealed=1), record(snr_db=13, concealed=0)])
+    assert [row["concealed"] for row in rows] == [2, 0]
+    assert "concealed_std" not in rows[0]
+    lines = text_table(rows).splitlines()
+    column = lines[0].index("concealed") + len("concealed") - 1
+    assert (lines[2][column], lines[4][column]) == ("2", "0")
+
+
 def test_latency_has_its_median_and_its_tail():
     row = summarise([record(latency_ms=float(value)) for value in range(101)])[0]
     assert (row["latency_ms_p50"], row["latency_ms_p99"]) == (50.0, 99.0)

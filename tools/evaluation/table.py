@@ -55,7 +55,7 @@ def describe(case: Case, images: str, count: int, weights: str, seed: int) -> Ro
         "design_snr_db": case.design_snr_db,
         "csi": case.csi,
         "pilots": case.pilots,
-        "coherence": case.coherence,
+        "coherence": case.coherence + (" interleaved" if case.interleave else ""),
     }
 
 
