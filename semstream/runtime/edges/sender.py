@@ -88,11 +88,8 @@ class Sender:
         except zmq.ZMQError as error:
             self.close(0)
             why = "the port is in use" if error.errno == errno.EADDRINUSE else str(error)
-            raise FlowgraphError(
-                f"block {block!r}, port {spec.port!r}: cannot listen on {spec.endpoint}: {why}; "
-                "stop what holds it or choose another endpoint",
-                block,
-            ) from None
+            where = f"block {block!r}, port {spec.port!r}: cannot listen on {spec.endpoint}"
+            raise FlowgraphError(f"{where}: {why}; stop what holds it or choose another endpoint", block) from None
 
     @property
     def ready(self) -> bool:
