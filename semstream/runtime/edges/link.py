@@ -37,6 +37,9 @@ class Arrival:
 class Link:
     """One DEALER, connected to one sender."""
 
+    numbered = False
+    """Whether messages over it are numbered (`semstream.runtime.edges.remote_link`)."""
+
     def __init__(
         self,
         context: zmq.Context[Socket],
@@ -66,6 +69,7 @@ class Link:
             self.monitor = sockets.monitor(self.socket)
             if spec.curve is not None:
                 sockets.secure_client(self.socket, spec.curve)
+        self._prepare()
         self.socket.connect(self.endpoint)
         hello: dict[str, Any] = {"node": node, "credit": spec.credit}
         if spec.remote:
@@ -77,7 +81,40 @@ class Link:
         if not spec.remote and self.endpoint.startswith("ipc://"):
             self.slots = SlotReader(run_of(self.endpoint))
             hello["hold"] = min(wire.MAX_CREDIT, spec.credit + (port.declared.buffer if holds else 0))
+        self._greet(hello)
+
+    def _prepare(self) -> None:
+        """Before the socket connects."""
+
+    def _greet(self, hello: dict[str, Any]) -> None:
         self.socket.send(wire.control("hello", **hello))
+
+    def on_hello(self, fields: dict[str, Any]) -> None:
+        """Note that the sender has answered."""
+        self.greeted = True
+
+    def arrives(self, parts: list[Any]) -> bool:
+        """Take its number off a message of a numbered link; False if it has come before."""
+        return True
+
+    def in_time(self, frame: Frame) -> bool:
+        """Whether a frame that has just come is not too old for a live edge."""
+        return True
+
+    def on_connected(self) -> None:
+        """A connection was made, the first one or another one."""
+
+    def on_disconnected(self) -> bool:
+        """A connection was lost; whether another one is waited for."""
+        return False
+
+    def check(self, now: float) -> str:
+        """Ten times a second: do what waits, and say why the link is given up, if it is."""
+        return ""
+
+    def finish(self) -> None:
+        """Nothing more comes over it."""
+        self.ended = True
 
     def grant(self) -> None:
         """Give the sender credit for one more frame; small grants are sent together."""
@@ -147,12 +184,13 @@ class InputPort:
         node: str,
         mailboxes: Mailboxes | None,
         joined: bool,
+        kind: type[Link] = Link,
     ) -> None:
         self.spec = spec
         self.name = spec.port
         self.declared = declared
         self.links = [
-            Link(context, self, spec, i, node, mailboxes, joined or len(spec.endpoints) > 1)
+            kind(context, self, spec, i, node, mailboxes, joined or len(spec.endpoints) > 1)
             for i in range(len(spec.endpoints))
         ]
         self.reorder: Reorder[Arrival] | None = Reorder(len(self.links)) if len(self.links) > 1 else None
