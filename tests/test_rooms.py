@@ -32,9 +32,17 @@ FLOORS = [  # from the ground up; a room imports what stands on lower floors, ne
     {"script"},
     {"commands"},
     {"cli", "flowgraphs"},
-    {"tools.bench_parts", "tools.evaluation", "tools.training"},
+    {"tools.bench_parts", "tools.evaluation", "tools.far_hosts", "tools.training"},
     {"tools.reproduction"},
-    {"tools.bench", "tools.evaluate", "tools.profile", "tools.reproduce", "tools.screenshot", "tools.train"},
+    {
+        "tools.across_hosts",
+        "tools.bench",
+        "tools.evaluate",
+        "tools.profile",
+        "tools.reproduce",
+        "tools.screenshot",
+        "tools.train",
+    },
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -3,8 +3,8 @@
     namespace a               this process                  namespace b
     TCP ── TAP device ──── delay, loss, rate ──── TAP device ── TCP
 
-``tc netem`` does the same to a veth pair, where the kernel has it. Doing it here needs no module, loses the same packets
-for the same seed, and several hosts meet at one switch. A cable is cut as a real one is: ``ip link set … down``.
+``tc netem`` does the same to a veth pair, where the kernel has it. Doing it here needs no module, the same seed loses
+packets alike, and several hosts meet at one switch. A cable is cut as a real one is: ``ip link set … down``.
 """
 
 from __future__ import annotations

@@ -16,6 +16,22 @@ Keys = Callable[[str, bool], CurveKeys]
 """CURVE keys of this host for an edge with another one: (the other host, whether this one listens)."""
 
 
+def move(graph: Graph, text: str) -> None:
+    """Give a host another address: ``NAME=HOST:PORT``, as a command line has it.
+
+    Raises
+    ------
+    FlowgraphError
+        If there is no such host, or the address is malformed.
+    """
+    name, equals, address = text.partition("=")
+    if not equals or name not in graph.hosts:
+        raise FlowgraphError(
+            f"--address {text}: expected HOST=ADDRESS:PORT with a host of {', '.join(graph.hosts) or 'none there is'}"
+        )
+    graph.hosts[name] = Host.parse(name, address, patience_s=graph.hosts[name].patience_s)
+
+
 def check_hosts(graph: Graph) -> list[tuple[str, str]]:
     """What is wrong with the hosts of a graph: (name of a block or host, words), nothing where there are no hosts."""
     if not graph.hosts:
