@@ -17,11 +17,14 @@ from typing import Any
 
 import pytest
 import test_remote
-from runtime_blocks import Collect, Compare, Ramp, Relay, Scale, seqs
+import zmq
+from runtime_blocks import Collect, Compare, Ramp, Relay, Samples, Scale, seqs
 from test_flowgraph import wait_for
 from test_hosts import free_ports
 
 from semstream.runtime import Flowgraph, FlowgraphError
+from semstream.runtime.edges import numbers
+from semstream.runtime.frames.wire import control, unpack
 
 
 class Wire(threading.Thread):
@@ -268,3 +271,49 @@ def test_a_graph_over_two_lost_connections_keeps_its_order(wires: list[Wire]) ->
         run.wait(60)
     assert wire.cuts >= 2
     assert seqs(runs[0].records["collect"]) == list(range(200))
+
+
+def test_foreign_sessions_are_counted_and_the_stream_goes_on(wires: list[Wire]) -> None:
+    (port,) = free_ports(1)
+    tx = Flowgraph("tx")
+    tx.listen(Ramp(count=40, every_s=0.002), f"tcp://127.0.0.1:{port}", reconnect=5)
+    sender = tx.start()
+    dealer = zmq.Context.instance().socket(zmq.DEALER)
+    dealer.linger = 0
+    dealer.connect(f"tcp://127.0.0.1:{port}")
+    good = {"node": "x", "credit": 2, "type": Samples.describe(), "session": "s", "received": 0, "granted": 2}
+    good |= {"most": 2, "now": 1}
+    bad = [{"received": -1}, {"granted": "2"}, {"now": 2**63}, {"session": 5}, {"session": "s" * 65}, {"most": None}]
+    for change in bad:
+        dealer.send(control("hello", **good | change))
+    dealer.send(control("hello", **good | {"received": 7}))  # a stream that this sender never began
+    wait_for(lambda: sum(sender.counters()["blocks"]["ramp"].get("bad", {}).values()) == 7)
+    assert sender.counters()["blocks"]["ramp"]["bad"] == {"hello": 6, "hello_refused": 1}
+    rx = Flowgraph("rx")
+    rx.dial(f"tcp://127.0.0.1:{port}", Collect(), reconnect=5)
+    receiver = rx.start()
+    sender.wait(20)
+    assert seqs(receiver.wait(20).records["collect"]) == list(range(40))
+    dealer.close()
+
+
+def test_damaged_numbers_are_counted_and_the_stream_goes_on(wires: list[Wire]) -> None:
+    (port,) = free_ports(1)
+    router = test_remote.fake_sender(f"tcp://127.0.0.1:{port}")
+    rx = Flowgraph("rx")
+    rx.dial(f"tcp://127.0.0.1:{port}", Collect(), credit=4, reconnect=5)
+    receiver = rx.start()
+    identity, first = router.recv_multipart()
+    hello = unpack(first)
+    assert (hello["received"], hello["granted"], hello["most"]) == (0, 4, 4)
+    router.send_multipart([identity, control("hello", block="f", port="out", type=Samples.describe(), policy="block")])
+    for number in (1, 2, 2, 3):  # the second 2 has come before
+        hop = numbers.pack_hop(number, hello["now"], 0, time.time_ns())
+        router.send_multipart([identity, *test_remote.good(number), hop])
+    router.send_multipart([identity, *test_remote.good(9), b"short"])
+    router.send_multipart([identity, *test_remote.good(9)])
+    router.send_multipart([identity, control("eos"), numbers.pack_hop(4, hello["now"], 0, time.time_ns())])
+    receiver.wait(20)
+    assert seqs(receiver.records["collect"]) == [1, 2, 3]
+    assert receiver.counters()["blocks"]["collect"]["bad"] == {"hop": 2}
+    router.close()

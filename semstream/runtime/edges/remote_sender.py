@@ -221,8 +221,10 @@ class RemoteSender(Sender):
     # -- sending ---------------------------------------------------------------------------------------------------
 
     def _transmit(self, form: Form, nbytes: int) -> None:
-        identity = max(self.credit, key=self.credit.__getitem__)
-        session = self._session_of.get(identity)
+        session = None
+        if self._session_of:
+            identity = max(self.credit, key=self.credit.__getitem__)
+            session = self._session_of.get(identity)
         if session is None:
             super()._transmit(form, nbytes)
             return

@@ -17,6 +17,8 @@ HEARTBEAT_MS = 1000
 DEAD_MS = 3000
 CONNECT_MS = 1000
 """A connection that is not made within this is tried anew: TCP itself would wait twice as long after each try."""
+HANDSHAKE_MS = 10_000
+"""Who may come is decided in Python, which a busy process takes its time for."""
 BIND_ERRORS = {
     errno.EADDRINUSE: "the port is in use",
     errno.EADDRNOTAVAIL: "this machine does not have that address",
@@ -49,7 +51,7 @@ def open_socket(context: zmq.Context[Socket], kind: int, max_message: int, heart
         socket.heartbeat_ivl = HEARTBEAT_MS
         socket.heartbeat_timeout = DEAD_MS
         socket.heartbeat_ttl = DEAD_MS
-        socket.handshake_ivl = DEAD_MS
+        socket.handshake_ivl = HANDSHAKE_MS
         socket.connect_timeout = CONNECT_MS
         # The same for TCP below: what is on its way to a peer that is gone does not linger in the kernel.
         socket.tcp_maxrt = DEAD_MS

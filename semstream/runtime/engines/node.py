@@ -96,7 +96,7 @@ class Node(NodeHost):
         kind = "error" if failed or self.halted else "eos"
         for sender in self._all_senders:
             sender.end(kind, f"block {self.spec.block!r} has failed or was stopped")
-        while not self.halted and not all(sender.delivered for sender in self._all_senders):
+        while kind == "eos" and not self.halted and not all(sender.delivered for sender in self._all_senders):
             self.pump(IDLE_MS)
         if self._inputs is not None:
             for link in self._inputs.links:
