@@ -14,10 +14,10 @@ from semstream.runtime.frames.wire import MAX_CREDIT
 MS = 1_000_000
 
 
-def travelled(round_trip_ms: float, every_ms: float, frames: int = 100, nbytes: int = 30_000) -> tuple[Way, int]:
-    """A way that frames have come over, evenly; and the time then."""
+def travelled(round_trip_ms: float, every_ms: float, frames: int = 0, nbytes: int = 30_000) -> tuple[Way, int]:
+    """A way that frames have come over, evenly, for two seconds if not told how many; and the time then."""
     way, now = Way(), 10**15
-    for _ in range(frames):
+    for _ in range(frames or int(2000 / every_ms)):
         now += int(every_ms * MS)
         way.came(now, int(round_trip_ms * MS), nbytes)
         way.took(now)
