@@ -63,3 +63,34 @@ def test_the_script_and_the_file_have_the_same_hosts_and_edges(monkeypatch: pyte
         assert [type(block) for block in ours.blocks.values()] == [type(block) for block in theirs.blocks.values()]
         assert [edge.endpoint for edge in ours.edges] == [edge.endpoint for edge in theirs.edges]
         assert sum(bool(edge.endpoint) for edge in ours.edges) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--only", "nobody"], "flowgraph 'three_hosts' has no host 'nobody'; there are: tx, channel, rx"),
+        (["--only", "tx", "--address", "rx=nowhere"], "host 'rx': expected an address HOST:PORT, got 'nowhere'"),
+        (
+            ["--only", "tx", "--address", "ry=127.0.0.1:5"],
+            "--address ry=127.0.0.1:5: expected HOST=ADDRESS:PORT with a",
+        ),
+        (["--only", "tx", "--keys", "nothing"], "CURVE keys nothing/tx.key_secret: no such file; semstream keygen tx"),
+    ],
+)
+def test_what_is_wrong_with_a_host_on_the_command_line_is_one_line_and_exit_code_2(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    words: str,
+) -> None:
+    from semstream import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["semstream", "run", str(ROOT / "flowgraphs" / "three_hosts.yaml"), *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    text = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert words in text
+    assert len(text.strip().splitlines()) == 1
