@@ -21,7 +21,7 @@ from semstream.runtime.edges.way import Way
 from semstream.runtime.frames import wire
 from semstream.runtime.frames.frame import Frame
 
-KNOCK_S = 1.0
+KNOCK_S = 0.5
 REFUSALS = 3
 LOG = logging.getLogger("semstream")
 
