@@ -214,7 +214,8 @@ def replayed(graph: Flowgraph, edge: str, path: str, pace: str = "fast", speed: 
         if sender is not None and e.receiver is not None:
             new.connect(sender, e.receiver, policy=e.policy, credit=e.credit, depth=e.depth)
         elif sender is not None:
-            new.listen(sender, e.endpoint, policy=e.policy, depth=e.depth, curve=e.curve)
+            new.listen(sender, e.endpoint, policy=e.policy, depth=e.depth, curve=e.curve, reconnect=e.reconnect_s)
         elif e.receiver is not None:
-            new.dial(e.endpoint, e.receiver, credit=e.credit, curve=e.curve, connect_timeout=e.connect_timeout_s)
+            seconds = {"connect_timeout": e.connect_timeout_s, "reconnect": e.reconnect_s}
+            new.dial(e.endpoint, e.receiver, credit=e.credit, curve=e.curve, **seconds)
     return new

@@ -24,6 +24,7 @@ GROUPS = {
     "semstream.commands.library": ("blocks", "new-block"),
     "semstream.commands.weights": ("weights",),
     "semstream.commands.watch": ("top", "monitor"),
+    "semstream.commands.keys": ("keygen",),
     "semstream.commands.recording": ("record", "replay"),
 }
 """Commands by the module that has them."""

@@ -33,9 +33,10 @@ FLOORS = [  # from the ground up; a room imports what stands on lower floors, ne
     {"script", "serving"},
     {"commands"},
     {"cli", "flowgraphs"},
-    {"tools.bench_parts", "tools.evaluation", "tools.training", "tools.soaking", "tools.fuzzing"},
+    {"tools.bench_parts", "tools.evaluation", "tools.training", "tools.soaking", "tools.fuzzing", "tools.far_hosts"},
     {"tools.reproduction", "tools.sweeping"},
     {
+        "tools.across_hosts",
         "tools.bench",
         "tools.evaluate",
         "tools.fuzz",

@@ -16,6 +16,8 @@
 
 - A frame leaves only when the receiver has granted credit, so a slow block makes its senders wait (`block`) or drop
   (`drop_oldest`, `latest`), and frames stay young.
+- Between hosts messages are numbered: a connection that is lost comes back and goes on where it was, and the credit is
+  by what the way needs (`edges/remote_link.py`, `edges/way.py`). `Flowgraph.only` makes a host's part of a graph.
 - What is skipped or dropped goes on as a *gap*, so that no join and no reordering waits for it.
 - The end of the stream, and failure, travel in-band behind the last frame; the owner stops the rest.
 

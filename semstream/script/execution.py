@@ -38,6 +38,7 @@ def execute(graph: Flowgraph, options: RunOptions, title: str = "", report: Repo
     """
     from semstream.metrics.results import Ordered, notes
     from semstream.runtime.files.overrides import assign, override
+    from semstream.runtime.graph.hosts import move
     from semstream.script.showing import finish, hold, is_quality, run_with_progress
 
     for name, value in (("weights", options.weights), ("lpips", options.lpips)):
@@ -46,6 +47,12 @@ def execute(graph: Flowgraph, options: RunOptions, title: str = "", report: Repo
     override(graph, options.set_ or [])
     if options.seed is not None:
         graph.seed = options.seed
+    for text in options.address or []:
+        move(graph, text)
+    if options.keys is not None:
+        graph.keys = str(options.keys)
+    if options.only is not None:
+        graph = graph.only(options.only)
     if options.out is not None:
         shutil.rmtree(options.out / "snapshots", ignore_errors=True)
         for name, block in graph.blocks.items():

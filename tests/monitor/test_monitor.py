@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,13 @@ from blocks.probe import add_probes
 from semstream.monitor.arrays import pack_array, shrink, unpack_array
 from semstream.monitor.client import MonitorClient
 from semstream.monitor.page.expected import expected_curve
-from semstream.monitor.prometheus import PrometheusEndpoint
+from semstream.monitor.prometheus import Asked, PrometheusEndpoint
 from semstream.monitor.service import MonitorService
 from semstream.monitor.snapshot import MOST_ROWS, Mean, Rates, Watch, describe_settings
 from semstream.monitor.top import render, sparkline, watch
 from semstream.monitor.watched import watched
 from semstream.runtime import Flowgraph, FlowgraphError, Frame, Run, SettingsError
+from semstream.runtime.files.keyfile import make_certificates, read_keys
 from semstream.runtime.frames import wire
 from semstream.testing import Harness
 
@@ -376,3 +378,23 @@ def test_with_a_class_a_feature_the_probe_shows_bits_over_the_picture(weights: A
     shown = unpack_array(harness.shown["channel"]["bits_map"])
     assert shown.shape == (8, 8)
     assert shown.mean() * 512 == pytest.approx(frames[0].tags["payload_bits"], rel=1e-5)
+
+
+def test_counters_cross_the_network_under_keys_and_prometheus_gets_them_from_loopback(
+    finished: Run, tmp_path: Path
+) -> None:
+    make_certificates(tmp_path, ["link", "viewer"])
+    make_certificates(tmp_path / "others", ["stranger"])
+    with MonitorService(finished, "tcp://0.0.0.0:*", curve=read_keys(tmp_path / "link.key_secret")) as service:
+        address = service.endpoint.replace("0.0.0.0", "127.0.0.1")
+        link = tmp_path / "link.key"
+        endpoint = PrometheusEndpoint(Asked(address, read_keys(tmp_path / "viewer.key_secret", link)), 0)
+        with urllib.request.urlopen(f"http://127.0.0.1:{endpoint.port}/metrics", timeout=10) as answer:
+            assert b"semstream_frames_in_total" in answer.read()
+        endpoint.close()
+        stranger = read_keys(tmp_path / "others" / "stranger.key_secret", link)
+        for keys in (stranger, None):
+            with MonitorClient(address, keys) as client:
+                assert client.snapshot(0.5) is None
+    with pytest.raises(FlowgraphError, match="expected an endpoint"):
+        Asked("nowhere")

@@ -16,6 +16,7 @@ from semstream.runtime.edges import sockets
 from semstream.runtime.edges.handles import MARK, Mailboxes
 from semstream.runtime.edges.link import Arrival, InputPort, Link
 from semstream.runtime.edges.order import Join
+from semstream.runtime.edges.remote_link import RemoteLink
 from semstream.runtime.edges.sockets import NOBLOCK, RCVMORE, Socket
 from semstream.runtime.errors import WireError
 from semstream.runtime.frames import handover, wire
@@ -52,7 +53,8 @@ class Inputs:
         declared = {name: port for name, port in declared.items() if name in by_port}  # others are optional
         joined = len(declared) > 1
         self.ports = [
-            InputPort(context, by_port[name], port, node, mailboxes, joined) for name, port in declared.items()
+            InputPort(context, spec, port, node, mailboxes, joined, RemoteLink if spec.numbered else Link)
+            for port, spec in ((port, by_port[name]) for name, port in declared.items())
         ]
         self.join: Join[Arrival] | None = Join(declared) if len(declared) > 1 else None
         self.ready: deque[dict[str, Arrival] | wire.Gap] = deque()
@@ -91,8 +93,13 @@ class Inputs:
                         parts = _all_parts(socket, first)
                         if mailbox is not None and first[:1] == MARK:
                             raise WireError("handle", f"{first[1:20]!r} stands for no frame")
+                        if link.numbered and not link.arrives(parts):
+                            continue
                         message = wire.decode(parts, link.port.declared.type, link.slots)
-                        if message.frame is not None:
+                        if message.frame is not None and link.numbered and not link.in_time(message.frame):
+                            self._on_late(link, message.frame, message.gaps)
+                            alone = False
+                        elif message.frame is not None:
                             alone = self._on_frame(link, message.frame, message.gaps)
                         else:
                             alone = False
@@ -117,7 +124,13 @@ class Inputs:
                     link.cut_since = link.cut_since or time.monotonic()
             elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                 self._lose(link, f"{link.endpoint} refused this end's CURVE key; list it in the listener's clients")
+            elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED and link.numbered:
+                self.on_readable(link)  # all that the old connection has brought is counted before the new one is used
+                link.on_connected()
             elif event == zmq.EVENT_DISCONNECTED and link.greeted and not link.ended and not link.silent_since:
+                if link.on_disconnected():
+                    self.log.warning("port %s: the sender at %s is away; waiting", link.port.name, link.endpoint)
+                    continue
                 link.silent_since = time.monotonic()
                 self.lost = self.lost or (
                     f"port {link.port.name!r}: the sender at {link.endpoint} is gone before the end of the stream "
@@ -150,6 +163,8 @@ class Inputs:
         now = time.monotonic()
         for port in self.ports:
             for link in port.links:
+                if link.numbered and (why := link.check(now)):
+                    self._lose(link, f"port {port.name!r}: {why}")
                 if link.ended:
                     continue
                 if link.slots is not None and link.slots.has_given_back:
@@ -163,10 +178,11 @@ class Inputs:
                         "both ends live; check the network between their hosts",
                     )
                 elif not link.greeted and now - link.opened > port.spec.connect_timeout_s:
+                    there = port.spec.peer or "the flowgraph that listens there"
                     self._lose(
                         link,
                         f"port {port.name!r}: nobody answers at {link.endpoint} after {port.spec.connect_timeout_s:g} "
-                        "s; start the flowgraph that listens there, or check host, port and CURVE keys",
+                        f"s; start {there}, or check host, port and CURVE keys",
                     )
 
     def taken(self, arrival: Arrival) -> None:
@@ -216,6 +232,13 @@ class Inputs:
                     link.port.name, before + 1, frame.seq - 1, frame.stream, link.producer,
                 )  # fmt: skip
 
+    def _on_late(self, link: Link, frame: Frame, gaps: Sequence[wire.Gap]) -> None:
+        """Leave out a frame of a live edge that was held up on its way."""
+        for gap in (*gaps, (frame.stream, frame.seq, frame.seq)):
+            self._on_gap(link.port, gap)
+        self.counters.drops[f"{link.port.name}: late"] += 1
+        link.grant()
+
     def _on_control(self, link: Link, message: wire.Message) -> None:
         for gap in message.gaps:
             self._on_gap(link.port, gap)
@@ -228,7 +251,7 @@ class Inputs:
                 self._lose(link, f"port {link.port.name!r}: {str(message.fields.get('text'))[:10_000]}")
             self._end(link)
         elif message.kind == "hello":
-            link.greeted = True
+            link.on_hello(message.fields)
         elif message.kind == "share":
             link.find_memory(message)
         elif message.kind != "ping":
@@ -274,7 +297,7 @@ class Inputs:
     def _end(self, link: Link) -> None:
         if link.ended:
             return
-        link.ended = True
+        link.finish()
         port = link.port
         if port.reorder is not None:
             for _, released in port.reorder.end(link.index):

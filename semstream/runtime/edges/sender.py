@@ -66,6 +66,7 @@ class Sender:
         self.discarding = False
         self.stopping = False
         self.lost = ""
+        self.retired: set[bytes] = set()
         self._granted: dict[bytes, int] = {}
         self._node_of: dict[bytes, str] = {}
         self._awaited = set(spec.consumers)
@@ -87,7 +88,7 @@ class Sender:
             self.socket.bind(spec.endpoint)
         except zmq.ZMQError as error:
             self.close(0)
-            why = "the port is in use" if error.errno == errno.EADDRINUSE else str(error)
+            why = sockets.BIND_ERRORS.get(error.errno or 0, str(error))
             where = f"block {block!r}, port {spec.port!r}: cannot listen on {spec.endpoint}"
             raise FlowgraphError(f"{where}: {why}; stop what holds it or choose another endpoint", block) from None
 
@@ -106,6 +107,11 @@ class Sender:
         """Whether nothing is left to send and every receiver has said hello, so that EOS reaches all of them."""
         waits_for_one = self.spec.remote and not self.credit and not self.stopping
         return self.discarding or not (self.queue or self.gaps or self._awaited or waits_for_one)
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the end has reached the receivers, as far as this end can know."""
+        return True
 
     def give(self, parcel: Parcel) -> None:
         """Send a frame, or queue it where the policy allows frames to be lost. Lossless edges need `ready` first."""
@@ -181,6 +187,8 @@ class Sender:
                     granted = True
                     continue
                 limit = self._granted.get(identity)
+                if limit is None and identity in self.retired:
+                    continue
                 if limit is None:
                     raise WireError("no_hello", "credit from a peer that has not said hello")
                 if len(parts) == 3:
@@ -239,8 +247,8 @@ class Sender:
                 text = f"block {node!r} and block {self.block!r}, port {self.spec.port!r} do not fit: {refusal}"
                 self._raw_send(identity, wire.control("error", text=text, block=self.block))
                 raise WireError("hello_type", text)
-            hello = wire.control("hello", block=self.block, port=self.spec.port, type=self.port_type.describe())
-            self._raw_send(identity, hello)
+            what = {"type": self.port_type.describe(), "policy": self.spec.policy}
+            self._raw_send(identity, wire.control("hello", block=self.block, port=self.spec.port, **what))
         if identity in self.credit or identity in self._asked:
             return
         if self._mailboxes is not None:

@@ -15,6 +15,7 @@ from semstream.runtime.block.calling import by_port, call, source_items, stamp
 from semstream.runtime.edges.link import Arrival
 from semstream.runtime.edges.parcel import Parcel
 from semstream.runtime.edges.receiver import Inputs
+from semstream.runtime.edges.remote_sender import RemoteSender
 from semstream.runtime.edges.sender import Sender
 from semstream.runtime.edges.slots import Pool, run_of
 from semstream.runtime.edges.sockets import LINGER_MS
@@ -77,7 +78,8 @@ class Node(NodeHost):
             port_type = self.out_types.get(spec.port, ANY)
             if spec.shares_memory and self._pool is None:
                 self._pool = Pool(run_of(spec.endpoint))
-            sender = Sender(
+            kind = RemoteSender if spec.remote else Sender
+            sender = kind(
                 self.context, spec, port_type, self.spec.block, self.counters, log, self.mailboxes, self._pool
             )
             self._senders.setdefault(spec.port, []).append(sender)
@@ -97,6 +99,8 @@ class Node(NodeHost):
         kind = "error" if failed or self.halted else "eos"
         for sender in self._all_senders:
             sender.end(kind, f"block {self.spec.block!r} has failed or was stopped")
+        while kind == "eos" and not self.halted and not all(sender.delivered for sender in self._all_senders):
+            self.pump(IDLE_MS)
         if self._inputs is not None:
             for link in self._inputs.links:
                 link.say_bye()

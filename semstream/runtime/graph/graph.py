@@ -10,8 +10,8 @@ from semstream.runtime.block.block import Block, BoundPort, In
 from semstream.runtime.errors import FlowgraphError, PortError
 from semstream.runtime.frames.types import ANY, PortType
 from semstream.runtime.frames.wire import MAX_CREDIT
-from semstream.runtime.graph.edge import POLICIES, Edge
-from semstream.runtime.graph.endpoints import CurveKeys, check_endpoint, check_listen
+from semstream.runtime.graph.edge import POLICIES, Credit, Edge
+from semstream.runtime.graph.endpoints import CurveKeys, Host, check_endpoint, check_listen
 from semstream.runtime.graph.loops import check_no_loop
 from semstream.runtime.graph.placement import Placement, check_resources
 
@@ -35,7 +35,13 @@ class Graph:
     """
 
     def __init__(
-        self, name: str = "flowgraph", seed: int = 0, engine: str = "threads", *, policy: str = "block", credit: int = 2
+        self,
+        name: str = "flowgraph",
+        seed: int = 0,
+        engine: str = "threads",
+        *,
+        policy: str = "block",
+        credit: Credit = 2,
     ) -> None:
         self.name = name
         self.seed = seed
@@ -47,6 +53,9 @@ class Graph:
         self.processes: dict[str, str] = {}
         self.placements: dict[str, Placement] = {}
         self.edges: list[Edge] = []
+        self.hosts: dict[str, Host] = {}
+        self.host_of: dict[str, str] = {}
+        self.keys = ""
 
     def add(
         self,
@@ -109,7 +118,48 @@ class Graph:
         self.placements[block.name] = placement
         return block
 
-    def connect(self, *chain: Endpoint, policy: str | None = None, credit: int | None = None, depth: int = 1) -> None:
+    def host(self, name: str, address: str, *blocks: Block, listen: str = "", patience: float = 30.0) -> None:
+        """Say which blocks live on a host of their own; `semstream.runtime.graph.hosts` makes its part of the graph.
+
+        Without being asked for a part, a run has all blocks on this machine, as if there were no hosts.
+
+        Parameters
+        ----------
+        name
+            Of the host, as ``--only`` names it.
+        address
+            ``HOST:PORT`` that the others dial. The first edge that leaves the host has this port, the next one the
+            next.
+        *blocks
+            What lives there; added if they are not yet.
+        listen
+            ``HOST:PORT`` that it binds, where that is another one than the others see.
+        patience
+            Seconds that the others wait for this host, at the start and when it cannot be reached.
+
+        Raises
+        ------
+        FlowgraphError
+            If an address is malformed, a name is given twice, or a block lives on another host.
+        """
+        if name in self.hosts:
+            raise FlowgraphError(f"flowgraph {self.name!r} already has a host {name!r}")
+        host = Host.parse(name, address, listen, patience)
+        for block in blocks:
+            if self.host_of.get(block.name, name) != name and self.blocks.get(block.name) is block:
+                raise FlowgraphError(
+                    f"block {block.name!r} lives on host {self.host_of[block.name]!r} and cannot live on {name!r} too",
+                    block.name,
+                )
+        self.hosts[name] = host
+        for block in blocks:
+            if self.blocks.get(block.name) is not block:
+                self.add(block)
+            self.host_of[block.name] = name
+
+    def connect(
+        self, *chain: Endpoint, policy: str | None = None, credit: Credit | None = None, depth: int = 1
+    ) -> None:
         """Connect blocks (or ports, where a block has several) in a chain.
 
         Parameters
@@ -120,7 +170,8 @@ class Graph:
             ``"block"``: lossless, the sender waits. ``"drop_oldest"``: the sender goes on, what is too old is dropped
             and counted. ``"latest"``: only the newest frame waits (monitors).
         credit
-            Frames that may be under way to one receiver. 2 keeps frames young, 8 gives more frames a second.
+            Frames that may be under way to one receiver. 2 keeps frames young, 8 gives more frames a second; ``"auto"``
+            is as many as the way to another host needs, and 2 on this machine.
         depth
             For ``"drop_oldest"``: frames that wait at the sender besides.
 
@@ -152,8 +203,14 @@ class Graph:
         policy: str | None = None,
         depth: int = 1,
         curve: CurveKeys | None = None,
+        reconnect: float = 0.0,
     ) -> None:
         """Export an output port: other flowgraphs dial `endpoint` and share its frames.
+
+        Parameters
+        ----------
+        reconnect
+            Seconds that a receiver may be out of reach, and then goes on where it was; 0: the run fails at once.
 
         Raises
         ------
@@ -166,16 +223,18 @@ class Graph:
         if self.replicas[sender.block.name] > 1:
             raise FlowgraphError(f"{sender}: replicas cannot share one endpoint; put a block behind them")
         self._check_edge(policy, 1, depth, None)
-        self.edges.append(Edge(sender, None, policy, 1, 1 if policy == "latest" else depth, endpoint, curve))
+        depth = 1 if policy == "latest" else depth
+        self.edges.append(Edge(sender, None, policy, 1, depth, endpoint, curve, reconnect_s=reconnect))
 
     def dial(
         self,
         endpoint: str,
         port: Endpoint,
         *,
-        credit: int = 2,
+        credit: Credit = 2,
         curve: CurveKeys | None = None,
         connect_timeout: float = 30.0,
+        reconnect: float = 0.0,
     ) -> None:
         """Import the frames that another flowgraph gives at `endpoint` into an input port.
 
@@ -183,13 +242,16 @@ class Graph:
         ----------
         connect_timeout
             Seconds to wait for the other flowgraph before the run fails.
+        reconnect
+            Seconds that it may be out of reach later on, and the stream then goes on where it was; 0: the run fails at
+            once.
         """
         receiver = self._port(port, True)
         check_endpoint(receiver.block.name, receiver.name, endpoint)
         if curve is not None and not curve.server:
             raise FlowgraphError(f"{receiver}: dialling with CURVE needs the listener's public key, CurveKeys(server=)")
         self._check_edge("block", credit, 1, receiver)
-        self.edges.append(Edge(None, receiver, "block", credit, 1, endpoint, curve, connect_timeout))
+        self.edges.append(Edge(None, receiver, "block", credit, 1, endpoint, curve, connect_timeout, reconnect))
 
     def validate(self) -> None:
         """Check the whole graph, as `start` does.
@@ -252,11 +314,13 @@ class Graph:
             raise PortError(f"block {block.name!r}: expected one {direction} port, got {names or 'none'}; {way}")
         return block.port(names[0])
 
-    def _check_edge(self, policy: str, credit: int, depth: int, receiver: BoundPort | None) -> None:
+    def _check_edge(self, policy: str, credit: Credit, depth: int, receiver: BoundPort | None) -> None:
         if policy not in POLICIES:
             raise PortError(f"expected a policy of {', '.join(POLICIES)}, got {policy!r}")
-        if not 1 <= credit <= MAX_CREDIT or depth < 1:
-            raise PortError(f"expected credit from 1 to {MAX_CREDIT} and depth >= 1, got {credit} and {depth}")
+        if (credit != "auto" and not 1 <= credit <= MAX_CREDIT) or depth < 1:
+            raise PortError(
+                f"expected credit from 1 to {MAX_CREDIT} or 'auto', and depth >= 1, got {credit!r} and {depth}"
+            )
         if receiver is None:
             return
         for edge in self.edges:

@@ -20,6 +20,14 @@ class InputSpec:
     remote: bool = False
     connect_timeout_s: float = 30.0
     curve: CurveKeys | None = None
+    auto: bool = False
+    reconnect_s: float = 0.0
+    peer: str = ""
+
+    @property
+    def numbered(self) -> bool:
+        """Whether its messages are numbered: to measure the way, and to go on after the connection was lost."""
+        return self.remote and (self.auto or self.reconnect_s > 0)
 
     @property
     def leaves_host(self) -> bool:
@@ -39,6 +47,9 @@ class OutputSpec:
     consumers: list[str]
     remote: bool = False
     curve: CurveKeys | None = None
+    connect_timeout_s: float = 30.0
+    reconnect_s: float = 0.0
+    peer: str = ""
 
     @property
     def leaves_host(self) -> bool:
