@@ -162,7 +162,7 @@ def harness_of(block: Block) -> Harness:
 
 
 def _run_join(harness: Harness, frames: dict[str, list[Frame]]) -> None:
-    join: Join[Frame] = Join(harness.block.inputs)
+    join: Join[Frame] = Join(frames)
     for i in range(max(map(len, frames.values()), default=0)):
         for port, items in frames.items():
             if i < len(items):
@@ -171,7 +171,7 @@ def _run_join(harness: Harness, frames: dict[str, list[Frame]]) -> None:
                 harness.unmatched += len(unmatched)
                 if complete is not None:
                     harness.give(**complete)
-    for port in harness.block.inputs:
+    for port in frames:
         harness.unmatched += len(join.end(port)[0])
 
 

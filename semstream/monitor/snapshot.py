@@ -178,6 +178,13 @@ class Watch:
             "events": list(self.events.kept),
         }
 
+    def trim(self) -> None:
+        """Take the records that have come and delete them from the run, for a run that must not grow."""
+        with self._lock:
+            self.follow()
+            for block, records in self.run.records.items():
+                records.forget(self._read[block])
+
     def _state(self) -> str:
         run = self.run
         if not run.finished:

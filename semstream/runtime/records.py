@@ -80,6 +80,22 @@ class Records(Sequence[Record]):
             yield number, record
             number += 1
 
+    def forget(self, number: int) -> None:
+        """Let go of what was published before the `number`-th, of what lies in files by whole chunks."""
+        with self._lock:
+            while self._chunks and self.forgotten + CHUNK <= number:
+                self._chunks.pop(0)
+                self.forgotten += CHUNK
+            used = {chunk[0] for chunk in self._chunks} | set(self._files[-1:])
+            for file in self._files[:]:
+                if file not in used:
+                    self._files.remove(file)
+                    file.close()
+            if not self._chunks:
+                gone = max(0, min(number - self.forgotten, len(self._newest)))
+                del self._newest[:gone]
+                self.forgotten += gone
+
     def __len__(self) -> int:
         return len(self._chunks) * CHUNK + len(self._newest)
 

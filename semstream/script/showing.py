@@ -128,7 +128,7 @@ def finish(
     if not records and run.failure is not None:
         return
     text = results(records, title, lines, out) if records else ""
-    print(text or run.summary())
+    print(text or "\n".join([run.summary(), *lines]))
     counters = run.counters()
     drops = sum(sum(edge["drops"].values()) for edge in counters["edges"].values())
     skips = {f"{name}: {reason}": n for name, b in counters["blocks"].items() for reason, n in b["skips"].items()}

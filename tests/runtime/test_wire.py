@@ -100,10 +100,10 @@ def test_an_extension_type_is_refused() -> None:
 
 
 def test_gaps_ride_on_data() -> None:
-    from semstream.runtime.edges.sender import _with_gaps
+    from semstream.runtime.edges.parcel import with_gaps
 
     parts = encode(Frame({"a": np.zeros(2)}, seq=7))
-    message = decode([_with_gaps(parts[0], [["main", 3, 6]]), *parts[1:]], ANY)
+    message = decode([with_gaps(parts[0], [["main", 3, 6]]), *parts[1:]], ANY)
     assert message.gaps == [("main", 3, 6)]
     assert message.frame is not None
     assert message.frame.seq == 7

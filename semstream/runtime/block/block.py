@@ -24,11 +24,14 @@ class In:
         What it takes.
     buffer
         Most frames held for a partner in a join, or for a predecessor from a slower replica; then the sender waits.
+    optional
+        Whether it may be left unconnected; ``process()`` then gets no frame of that name.
     """
 
-    def __init__(self, type: PortType, buffer: int = 64) -> None:
+    def __init__(self, type: PortType, buffer: int = 64, optional: bool = False) -> None:
         self.type = type
         self.buffer = buffer
+        self.optional = optional
         self.name = ""
 
     def __set_name__(self, owner: type, name: str) -> None:

@@ -36,7 +36,7 @@ def call(block: Block, inputs: Mapping[str, Frame], numbering: Numbering) -> Ite
     PortError
         If an output is not what its port declares.
     """
-    if len(inputs) == 1:
+    if len(block.inputs) == 1:
         (first,) = inputs.values()
         result = block.process(first)
         merged = first

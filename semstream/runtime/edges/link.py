@@ -60,12 +60,15 @@ class Link:
         self._owed = 0
         self._batch = max(1, spec.credit // 2)
         self.limit = max(port.declared.type.max_message_bytes, wire.MAX_HEADER_BYTES)
-        self.socket = sockets.open_socket(context, zmq.DEALER, self.limit, spec.remote)
+        self.socket = sockets.open_socket(context, zmq.DEALER, self.limit, spec.leaves_host)
         self.monitor: Socket | None = None
-        if spec.remote:
+        self.cut_since = 0.0
+        self.last: dict[str, int] | None = {} if spec.leaves_host and not spec.remote else None
+        self.moved = False
+        if spec.leaves_host:
             self.monitor = sockets.monitor(self.socket)
-            if spec.curve is not None:
-                sockets.secure_client(self.socket, spec.curve)
+        if spec.curve is not None:
+            sockets.secure_client(self.socket, spec.curve)
         self.socket.connect(self.endpoint)
         hello: dict[str, Any] = {"node": node, "credit": spec.credit}
         if spec.remote:
@@ -77,7 +80,17 @@ class Link:
         if not spec.remote and self.endpoint.startswith("ipc://"):
             self.slots = SlotReader(run_of(self.endpoint))
             hello["hold"] = min(wire.MAX_CREDIT, spec.credit + (port.declared.buffer if holds else 0))
-        self.socket.send(wire.control("hello", **hello))
+        self._hello = wire.control("hello", **hello)
+        self.socket.send(self._hello)
+
+    def move(self, endpoint: str) -> None:
+        """Go to where the sender is now, after what it had sent before has been taken."""
+        with contextlib.suppress(zmq.ZMQError):
+            self.socket.disconnect(self.endpoint)
+        self.endpoint = endpoint
+        self.socket.connect(endpoint)
+        self.socket.send(self._hello)
+        self.cut_since, self.moved, self._owed = 0.0, True, 0
 
     def grant(self) -> None:
         """Give the sender credit for one more frame; small grants are sent together."""

@@ -21,6 +21,11 @@ class InputSpec:
     connect_timeout_s: float = 30.0
     curve: CurveKeys | None = None
 
+    @property
+    def leaves_host(self) -> bool:
+        """Whether its senders may be on other hosts, so that connections can break by themselves."""
+        return self.remote or any(endpoint.startswith("tcp://") for endpoint in self.endpoints)
+
 
 @dataclass(frozen=True)
 class OutputSpec:
@@ -34,6 +39,16 @@ class OutputSpec:
     consumers: list[str]
     remote: bool = False
     curve: CurveKeys | None = None
+
+    @property
+    def leaves_host(self) -> bool:
+        """Whether its receivers may be on other hosts."""
+        return self.remote or self.endpoint.startswith("tcp://")
+
+    @property
+    def spans_hosts(self) -> bool:
+        """Whether its receivers are of this run and may be on other hosts: the owner says when one has died."""
+        return self.leaves_host and not self.remote
 
     @property
     def shares_memory(self) -> bool:
