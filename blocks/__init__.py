@@ -5,6 +5,7 @@ ImageSource ─ SnrSweep ─ SwinEncoder ─ ContributionClassifier ─ NonUnifo
      │                                                                                                 │
 MetricSink ─────────────── SwinDecoder ──────────────────── Dequantizer ──────────────────────────────┘
 
+BandReport, BandScheduler and BandGrant stand before the quantizers of several users who share one band.
 QamModulator and QamDemodulator take the places of PowerNormalizer and Dequantizer: bits over QAM instead of amplitudes.
 
 With nothing but samples between two programs, for frames that need nothing beside their symbols (QamModulator, or
@@ -13,6 +14,9 @@ SideInformationModulator behind PowerNormalizer):
 FrameModulator ─ (SampleChannel) ─ SampleSink ═══ file, socket, radio ═══ SampleSource ─ FrameSynchronizer
 """
 
+from blocks.band_grant import BandGrant
+from blocks.band_report import BandReport
+from blocks.band_scheduler import BandScheduler
 from blocks.bandwidth import BandwidthSchedule, KeepLast
 from blocks.contribution_classifier import ContributionClassifier
 from blocks.dequantizer import Dequantizer
@@ -49,6 +53,9 @@ from blocks.uniform_quantizer import UniformQuantizer
 from blocks.unquantized import Unquantized
 
 __all__ = [
+    "BandGrant",
+    "BandReport",
+    "BandScheduler",
     "BandwidthSchedule",
     "ContributionClassifier",
     "Dequantizer",

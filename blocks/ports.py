@@ -21,6 +21,14 @@ ClassifiedFeatures = PortType(
 )
 """Features with the contribution and the priority class of each channel, or of each feature (the maps)."""
 
+Report = PortType(
+    "Report", {"distortion": ArraySpec("float32", ("C", 9)), "measured": ArraySpec("float32", ("G", "S", 3))}
+)
+"""What a user tells of a frame so that its share of a band can be set (`semstream.sharing.report`)."""
+
+Grants = PortType("Grants", {"grants": ArraySpec("float64", ("users", 4))})
+"""Shares of one frame: channels of features, channel uses, energy, bits of each user, by its number from 1 on."""
+
 _CLASS_MAP = {"class_map": ArraySpec("uint8", ("map_bytes",))}
 
 Codes = PortType("Codes", {"payload": ArraySpec("uint8", ("bytes",))}, _CLASS_MAP)

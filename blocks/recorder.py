@@ -197,7 +197,15 @@ def replayed(graph: Flowgraph, edge: str, path: str, pace: str = "fast", speed: 
     new = Flowgraph(graph.name, graph.seed)
     for name, block in graph.blocks.items():
         if name not in left_out:
-            new.add(block, graph.replicas[name], graph.processes[name])
+            place = graph.placements[name]
+            new.add(
+                block,
+                graph.replicas[name],
+                graph.processes[name],
+                resources=place.resources,
+                group=place.group,
+                restarts=place.restarts,
+            )
     for e in graph.edges:
         sender = replay.port("out") if from_port(e.sender) else e.sender
         ends = {end.block.name for end in (sender, e.receiver) if end is not None}
@@ -206,7 +214,8 @@ def replayed(graph: Flowgraph, edge: str, path: str, pace: str = "fast", speed: 
         if sender is not None and e.receiver is not None:
             new.connect(sender, e.receiver, policy=e.policy, credit=e.credit, depth=e.depth)
         elif sender is not None:
-            new.listen(sender, e.endpoint, policy=e.policy, depth=e.depth, curve=e.curve)
+            new.listen(sender, e.endpoint, policy=e.policy, depth=e.depth, curve=e.curve, reconnect=e.reconnect_s)
         elif e.receiver is not None:
-            new.dial(e.endpoint, e.receiver, credit=e.credit, curve=e.curve, connect_timeout=e.connect_timeout_s)
+            seconds = {"connect_timeout": e.connect_timeout_s, "reconnect": e.reconnect_s}
+            new.dial(e.endpoint, e.receiver, credit=e.credit, curve=e.curve, **seconds)
     return new

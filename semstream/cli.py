@@ -19,10 +19,12 @@ from semstream.commands import WRONG
 
 GROUPS = {
     "semstream.commands.running": ("run",),
+    "semstream.commands.serving": ("serve",),
     "semstream.commands.flowgraphs": ("validate", "graph", "schema"),
     "semstream.commands.library": ("blocks", "new-block"),
     "semstream.commands.weights": ("weights",),
     "semstream.commands.watch": ("top", "monitor"),
+    "semstream.commands.keys": ("keygen",),
     "semstream.commands.recording": ("record", "replay"),
 }
 """Commands by the module that has them."""

@@ -215,6 +215,9 @@ class QamLink:
         header = FrameHeader.from_bits(content, self._channel_order)
         symbols, variance = equalized.unbiased / header.gain, equalized.noise_variance / np.float32(header.gain**2)
         shape = self.feature_shape(header.size)
+        told = 0 if header.class_map else shape[0] * shape[1] * sum(header.widths)
+        if told > symbols.size * bits_per_symbol(header.order):
+            raise SideInformationError("header: tells of more bits than the symbols that came can hold")
         side = SideInformation(
             shape, header.size, header.scale, header.scheme, header.quantizer, header.widths, header.class_map, 0,
             content.size + CRC_BITS,

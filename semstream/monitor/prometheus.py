@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from semstream.runtime import FlowgraphError
+from semstream.monitor.client import MonitorClient
+from semstream.runtime import CurveKeys, FlowgraphError
 
-if TYPE_CHECKING:
-    from semstream.monitor.snapshot import Watch
-
+ASKED_S = 2.0
 QUANTILES = (("p50", "0.5"), ("p95", "0.95"), ("p99", "0.99"))
 _COUNTS = {
     "frames_in": ("frames taken", "port"),
@@ -79,6 +78,37 @@ def _quality(graph: str, rows: Iterable[dict[str, Any]]) -> Iterator[Any]:
         yield family
 
 
+class Snapshots(Protocol):
+    """Whatever has the newest state of a run: `Watch` where it runs, `Asked` elsewhere."""
+
+    def snapshot(self) -> dict[str, Any] | None:
+        """The newest state, or None if it cannot be had."""
+
+
+class Asked:
+    """The state of a run on another host, asked for at its monitor endpoint: counters cross the network under CURVE.
+
+    Parameters
+    ----------
+    endpoint, curve
+        As for `MonitorClient`.
+
+    Raises
+    ------
+    FlowgraphError
+        If the endpoint is malformed.
+    """
+
+    def __init__(self, endpoint: str, curve: CurveKeys | None = None) -> None:
+        MonitorClient(endpoint, curve).close()
+        self._endpoint, self._curve = endpoint, curve
+
+    def snapshot(self) -> dict[str, Any] | None:
+        """The newest state; each call has a connection of its own, since each comes in a thread of its own."""
+        with MonitorClient(self._endpoint, self._curve) as client:
+            return client.snapshot(ASKED_S)
+
+
 class PrometheusEndpoint:
     """Serves the counters of a watched run over HTTP, on loopback.
 
@@ -88,14 +118,15 @@ class PrometheusEndpoint:
         If the port is in use.
     """
 
-    def __init__(self, watch: Watch, port: int = 9464, address: str = "127.0.0.1") -> None:
+    def __init__(self, watch: Snapshots, port: int = 9464, address: str = "127.0.0.1") -> None:
         from prometheus_client import CollectorRegistry, start_http_server
         from prometheus_client.registry import Collector
 
         class Counters(Collector):
             def collect(self) -> Iterable[Any]:
                 """Families of the newest snapshot."""
-                return families(watch.snapshot())
+                snapshot = watch.snapshot()
+                return families(snapshot) if snapshot is not None else ()
 
             def describe(self) -> Iterable[Any]:
                 """Nothing: asking the run for it now would be too early."""

@@ -77,7 +77,7 @@ class SigmfReader:
                 continue
             try:
                 yield self._frame(annotation)
-            except (KeyError, TypeError, ValueError, binascii.Error):
+            except (KeyError, TypeError, ValueError, OverflowError, binascii.Error):
                 self.faults["annotation"] += 1
 
     def pieces(self, length: int) -> Iterator[Recorded]:

@@ -1,8 +1,8 @@
-"""Streaming runtime: blocks with typed ports, joined by credit-based edges, in threads or processes.
+"""Streaming runtime: blocks with typed ports, joined by credit-based edges, in threads, processes or on a Ray cluster.
 
 ::
 
-    owner   Flowgraph --plan--> Engine (threads | processes)            Run: records, counters, set(), stop()
+    owner   Flowgraph --plan--> Engine (threads | processes | ray)      Run: records, counters, set(), stop()
                                    |  starts                             ^
                                    v                                     |  Conductor: one control line a node
               +------ Node ------+                     +------ Node -----+---+
@@ -12,10 +12,12 @@
               |      Sender ROUTER ======= data =====> DEALER Link -> Block.process() -> Sender ...
               |                  |   gaps, EOS         |                     |
               +------------------+                     +---------------------+
-                    inproc (threads) | ipc (processes) | tcp (listen / dial): the wire form is the same
+                    inproc (threads) | ipc (processes) | tcp (ray, listen / dial): the wire form is the same
 
 - A frame leaves only when the receiver has granted credit, so a slow block makes its senders wait (`block`) or drop
   (`drop_oldest`, `latest`), and frames stay young.
+- Between hosts messages are numbered: a connection that is lost comes back and goes on where it was, and the credit is
+  by what the way needs (`edges/remote_link.py`, `edges/way.py`). `Flowgraph.only` makes a host's part of a graph.
 - What is skipped or dropped goes on as a *gap*, so that no join and no reordering waits for it.
 - The end of the stream, and failure, travel in-band behind the last frame; the owner stops the rest.
 
@@ -43,6 +45,7 @@ A first flowgraph::
 
 from semstream.runtime.block.block import Block, BoundPort, In, Out
 from semstream.runtime.block.settings import live, setting
+from semstream.runtime.engines.cluster.options import RayCluster
 from semstream.runtime.errors import (
     BlockError,
     FlowgraphError,
@@ -74,6 +77,7 @@ __all__ = [
     "Out",
     "PortError",
     "PortType",
+    "RayCluster",
     "Run",
     "SemstreamError",
     "SettingsError",

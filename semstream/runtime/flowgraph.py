@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Self
 
 from semstream.runtime.engines.choice import make_engine
+from semstream.runtime.engines.cluster.options import RayCluster
 from semstream.runtime.engines.main_script import refuse_in_child
 from semstream.runtime.graph.graph import Graph
+from semstream.runtime.graph.hosts import part
 from semstream.runtime.graph.plan import Plan
 from semstream.runtime.run import OnRecord, Run
 from semstream.runtime.signals import StopSignals
@@ -33,7 +35,7 @@ class Flowgraph(Graph):
     >>> fg.connect(Counter(count=10), Collector())   # doctest: +SKIP
     """
 
-    def start(self, engine: str | None = None, on_record: OnRecord | None = None) -> Run:
+    def start(self, engine: str | RayCluster | None = None, on_record: OnRecord | None = None) -> Run:
         """Start and return at once; `Run.wait` waits for the end.
 
         Raises
@@ -46,7 +48,12 @@ class Flowgraph(Graph):
         plan = Plan(self)
         return Run(plan, make_engine(engine or self.engine, plan), on_record)
 
-    def run(self, engine: str | None = None, on_record: OnRecord | None = None, timeout: float | None = None) -> Run:
+    def run(
+        self,
+        engine: str | RayCluster | None = None,
+        on_record: OnRecord | None = None,
+        timeout: float | None = None,
+    ) -> Run:
         """Start, wait for the end and return the finished run.
 
         Ctrl-C and SIGTERM stop the run within two seconds; then ``run.interrupted`` is True and ``run.exit_code`` is
@@ -63,6 +70,23 @@ class Flowgraph(Graph):
             signals.attach(run)
             run.wait(timeout)
         return run
+
+    def only(self, host: str) -> Self:
+        """The part of this graph that one of its hosts runs; start it as any other flowgraph.
+
+        Every host is given the same graph and runs its own part. CURVE keys come from the folder `keys` of the graph,
+        where ``semstream keygen`` has put them.
+
+        Raises
+        ------
+        FlowgraphError
+            If there is no such host, a block lives on none, addresses clash, or a key is missing or can be read by
+            others.
+        """
+        from semstream.runtime.files.keyfile import keys_between
+
+        keys = keys_between(Path(self.keys), host) if self.keys else None
+        return part(self, host, keys)
 
     def save(self, path: str | Path) -> None:
         """Write the graph as YAML: what `load` and ``semstream run`` make the same graph of.

@@ -24,8 +24,18 @@ class RunOptions:
     """What every run can be told from the command line. None, empty and 0: as the flowgraph says, or not at all."""
 
     engine: Annotated[
-        Literal["threads", "processes"] | None,
+        Literal["threads", "processes", "ray"] | None,
         typer.Option(help="where blocks run, instead of what the flowgraph says"),
+    ] = None
+    only: Annotated[
+        str | None, typer.Option(metavar="HOST", help="run the part of one host of the flowgraph, here")
+    ] = None
+    address: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST=ADDRESS:PORT", help="where a host is, not what the flowgraph says; repeatable"),
+    ] = None
+    keys: Annotated[
+        Path | None, typer.Option(help="folder of CURVE certificates of the hosts, as semstream keygen makes it")
     ] = None
     seed: Annotated[int | None, typer.Option(help="seed of all noise, instead of what the flowgraph says")] = None
     set_: Annotated[

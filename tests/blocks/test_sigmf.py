@@ -223,6 +223,7 @@ def test_a_data_file_cut_short_gives_the_frames_that_are_whole(path: Path, caplo
         {"semstream:gain": [1]},
         {"semstream:gain": ["x", 0]},
         {"semstream:gain": [math.nan, 0]},
+        {"semstream:gain": [10**400, 0]},
         {"semstream:noise_variance": -1},
         {"semstream:header": "%%"},
         {"semstream:header": "AAAA"},

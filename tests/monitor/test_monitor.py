@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,13 @@ from blocks.probe import add_probes
 from semstream.monitor.arrays import pack_array, shrink, unpack_array
 from semstream.monitor.client import MonitorClient
 from semstream.monitor.page.expected import expected_curve
-from semstream.monitor.prometheus import PrometheusEndpoint
+from semstream.monitor.prometheus import Asked, PrometheusEndpoint
 from semstream.monitor.service import MonitorService
-from semstream.monitor.snapshot import Mean, Rates, Watch, describe_settings
+from semstream.monitor.snapshot import MOST_ROWS, Mean, Rates, Watch, describe_settings
 from semstream.monitor.top import render, sparkline, watch
 from semstream.monitor.watched import watched
 from semstream.runtime import Flowgraph, FlowgraphError, Frame, Run, SettingsError
+from semstream.runtime.files.keyfile import make_certificates, read_keys
 from semstream.runtime.frames import wire
 from semstream.testing import Harness
 
@@ -86,9 +88,24 @@ def test_a_rate_is_over_the_last_two_seconds() -> None:
 
 
 def test_arrays_survive_and_what_is_none_is_refused() -> None:
-    for array in (np.arange(12, dtype=np.uint8).reshape(2, 2, 3), np.ones((3, 2), np.float32)):
-        assert np.array_equal(unpack_array(wire.unpack(wire.pack(pack_array(array)))), array)
-    for bad in (None, {"dtype": "object", "shape": [1], "data": b"x"}, {"dtype": "uint8", "shape": [5], "data": b"x"}):
+    for array in (
+        np.arange(12, dtype=np.uint8).reshape(2, 2, 3), np.ones((3, 2), np.float32), np.arange(6, dtype=np.uint8)[::2],
+        np.float32(3) * np.ones(()), np.zeros((0, 3), np.uint8),
+    ):  # fmt: skip
+        again = unpack_array(wire.unpack(wire.pack(pack_array(array))))
+        assert again.shape == array.shape
+        assert np.array_equal(again, array)
+    good = {"dtype": "uint8", "shape": [1], "data": b"x"}
+    odd = [
+        {"dtype": "object"},
+        {"dtype": []},
+        {"shape": [5]},
+        {"shape": 1},
+        {"shape": [-1]},
+        {"shape": ["1"]},
+        {"data": "x"},
+    ]
+    for bad in (None, 3, {}, *(good | change for change in odd)):
         with pytest.raises(ValueError, match=r"array|dimensions|reshape"):
             unpack_array(bad)
 
@@ -185,6 +202,19 @@ def test_without_control_nothing_can_be_changed(endless: Run) -> None:
         assert service.token == ""
         assert "read-only" in client.set("noise", {"step": 9}, "")
         assert "read-only" in client.pause(True, "")
+
+
+def test_a_viewer_that_comes_late_sees_all_that_was_and_measured_snrs_do_not_pile_up(finished: Run) -> None:
+    watch = Watch(finished)
+    for _ in range(2):
+        watch.follow()
+    first = watch.snapshot()["quality"]
+    assert first == Watch(finished).snapshot()["quality"]
+    for number in range(3 * MOST_ROWS):
+        watch._take("quality", {"psnr_db": 30.0, "snr_db": number / 7, "branch": "b"})
+    rows = watch.snapshot()["quality"]
+    assert len(rows) == MOST_ROWS
+    assert max(row["snr_db"] for row in rows) == (3 * MOST_ROWS - 1) / 7
 
 
 def test_foreign_messages_are_counted_and_answered_no_further(finished: Run) -> None:
@@ -348,3 +378,23 @@ def test_with_a_class_a_feature_the_probe_shows_bits_over_the_picture(weights: A
     shown = unpack_array(harness.shown["channel"]["bits_map"])
     assert shown.shape == (8, 8)
     assert shown.mean() * 512 == pytest.approx(frames[0].tags["payload_bits"], rel=1e-5)
+
+
+def test_counters_cross_the_network_under_keys_and_prometheus_gets_them_from_loopback(
+    finished: Run, tmp_path: Path
+) -> None:
+    make_certificates(tmp_path, ["link", "viewer"])
+    make_certificates(tmp_path / "others", ["stranger"])
+    with MonitorService(finished, "tcp://0.0.0.0:*", curve=read_keys(tmp_path / "link.key_secret")) as service:
+        address = service.endpoint.replace("0.0.0.0", "127.0.0.1")
+        link = tmp_path / "link.key"
+        endpoint = PrometheusEndpoint(Asked(address, read_keys(tmp_path / "viewer.key_secret", link)), 0)
+        with urllib.request.urlopen(f"http://127.0.0.1:{endpoint.port}/metrics", timeout=10) as answer:
+            assert b"semstream_frames_in_total" in answer.read()
+        endpoint.close()
+        stranger = read_keys(tmp_path / "others" / "stranger.key_secret", link)
+        for keys in (stranger, None):
+            with MonitorClient(address, keys) as client:
+                assert client.snapshot(0.5) is None
+    with pytest.raises(FlowgraphError, match="expected an endpoint"):
+        Asked("nowhere")

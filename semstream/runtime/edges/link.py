@@ -37,6 +37,9 @@ class Arrival:
 class Link:
     """One DEALER, connected to one sender."""
 
+    numbered = False
+    """Whether messages over it are numbered (`semstream.runtime.edges.remote_link`)."""
+
     def __init__(
         self,
         context: zmq.Context[Socket],
@@ -60,12 +63,17 @@ class Link:
         self._owed = 0
         self._batch = max(1, spec.credit // 2)
         self.limit = max(port.declared.type.max_message_bytes, wire.MAX_HEADER_BYTES)
-        self.socket = sockets.open_socket(context, zmq.DEALER, self.limit, spec.remote)
+        self.socket = sockets.open_socket(context, zmq.DEALER, self.limit, spec.leaves_host)
         self.monitor: Socket | None = None
-        if spec.remote:
+        self.cut_since = 0.0
+        self.last: dict[str, int] | None = {} if spec.leaves_host and not spec.remote else None
+        self.moved = False
+        if spec.leaves_host:
             self.monitor = sockets.monitor(self.socket)
-            if spec.curve is not None:
-                sockets.secure_client(self.socket, spec.curve)
+        if spec.curve is not None:
+            sockets.secure_client(self.socket, spec.curve)
+        self._greeting = b""
+        self._prepare()
         self.socket.connect(self.endpoint)
         hello: dict[str, Any] = {"node": node, "credit": spec.credit}
         if spec.remote:
@@ -77,7 +85,50 @@ class Link:
         if not spec.remote and self.endpoint.startswith("ipc://"):
             self.slots = SlotReader(run_of(self.endpoint))
             hello["hold"] = min(wire.MAX_CREDIT, spec.credit + (port.declared.buffer if holds else 0))
-        self.socket.send(wire.control("hello", **hello))
+        self._greet(hello)
+
+    def _prepare(self) -> None:
+        """Before the socket connects."""
+
+    def _greet(self, hello: dict[str, Any]) -> None:
+        self._greeting = wire.control("hello", **hello)
+        self.socket.send(self._greeting)
+
+    def move(self, endpoint: str) -> None:
+        """Go to where the sender is now, after what it had sent before has been taken."""
+        with contextlib.suppress(zmq.ZMQError):
+            self.socket.disconnect(self.endpoint)
+        self.endpoint = endpoint
+        self.socket.connect(endpoint)
+        self.socket.send(self._greeting)
+        self.cut_since, self.moved, self._owed = 0.0, True, 0
+
+    def on_hello(self, fields: dict[str, Any]) -> None:
+        """Note that the sender has answered."""
+        self.greeted = True
+
+    def arrives(self, parts: list[Any]) -> bool:
+        """Take its number off a message of a numbered link; False if it has come before."""
+        return True
+
+    def in_time(self, frame: Frame) -> bool:
+        """Whether a frame that has just come is not too old for a live edge."""
+        return True
+
+    def on_connected(self) -> None:
+        """A connection was made, the first one or another one."""
+
+    def on_disconnected(self) -> bool:
+        """A connection was lost; whether another one is waited for."""
+        return False
+
+    def check(self, now: float) -> str:
+        """Ten times a second: do what waits, and say why the link is given up, if it is."""
+        return ""
+
+    def finish(self) -> None:
+        """Nothing more comes over it."""
+        self.ended = True
 
     def grant(self) -> None:
         """Give the sender credit for one more frame; small grants are sent together."""
@@ -147,12 +198,13 @@ class InputPort:
         node: str,
         mailboxes: Mailboxes | None,
         joined: bool,
+        kind: type[Link] = Link,
     ) -> None:
         self.spec = spec
         self.name = spec.port
         self.declared = declared
         self.links = [
-            Link(context, self, spec, i, node, mailboxes, joined or len(spec.endpoints) > 1)
+            kind(context, self, spec, i, node, mailboxes, joined or len(spec.endpoints) > 1)
             for i in range(len(spec.endpoints))
         ]
         self.reorder: Reorder[Arrival] | None = Reorder(len(self.links)) if len(self.links) > 1 else None

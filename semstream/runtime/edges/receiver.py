@@ -16,6 +16,7 @@ from semstream.runtime.edges import sockets
 from semstream.runtime.edges.handles import MARK, Mailboxes
 from semstream.runtime.edges.link import Arrival, InputPort, Link
 from semstream.runtime.edges.order import Join
+from semstream.runtime.edges.remote_link import RemoteLink
 from semstream.runtime.edges.sockets import NOBLOCK, RCVMORE, Socket
 from semstream.runtime.errors import WireError
 from semstream.runtime.frames import handover, wire
@@ -24,6 +25,8 @@ from semstream.runtime.graph.nodes import InputSpec
 
 ALONE_NS = 300_000
 """A frame that comes over a link after this long is worked on before the link is looked at again."""
+CUT_S = 60.0
+"""Within one run the owner says soon when a sender has died; a link that is cut for so long has another reason."""
 QUIET_S = 0.1
 """A link whose sender has died is drained until nothing has come for this long."""
 
@@ -47,9 +50,11 @@ class Inputs:
         self.counters = counters
         self.log = log
         by_port = {spec.port: spec for spec in specs}
+        declared = {name: port for name, port in declared.items() if name in by_port}  # others are optional
         joined = len(declared) > 1
         self.ports = [
-            InputPort(context, by_port[name], port, node, mailboxes, joined) for name, port in declared.items()
+            InputPort(context, spec, port, node, mailboxes, joined, RemoteLink if spec.numbered else Link)
+            for port, spec in ((port, by_port[name]) for name, port in declared.items())
         ]
         self.join: Join[Arrival] | None = Join(declared) if len(declared) > 1 else None
         self.ready: deque[dict[str, Arrival] | wire.Gap] = deque()
@@ -88,8 +93,13 @@ class Inputs:
                         parts = _all_parts(socket, first)
                         if mailbox is not None and first[:1] == MARK:
                             raise WireError("handle", f"{first[1:20]!r} stands for no frame")
+                        if link.numbered and not link.arrives(parts):
+                            continue
                         message = wire.decode(parts, link.port.declared.type, link.slots)
-                        if message.frame is not None:
+                        if message.frame is not None and link.numbered and not link.in_time(message.frame):
+                            self._on_late(link, message.frame, message.gaps)
+                            alone = False
+                        elif message.frame is not None:
                             alone = self._on_frame(link, message.frame, message.gaps)
                         else:
                             alone = False
@@ -105,13 +115,22 @@ class Inputs:
             return
 
     def on_monitor(self, link: Link) -> None:
-        """Note that the connection to another flowgraph is lost."""
+        """Note that the connection to another flowgraph, or to another host of this run, is lost."""
         if link.monitor is None:
             return
         for event in sockets.monitor_events(link.monitor):
-            if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+            if not link.remote:
+                if event == zmq.EVENT_DISCONNECTED and not link.ended and not link.silent_since:
+                    link.cut_since = link.cut_since or time.monotonic()
+            elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                 self._lose(link, f"{link.endpoint} refused this end's CURVE key; list it in the listener's clients")
+            elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED and link.numbered:
+                self.on_readable(link)  # all that the old connection has brought is counted before the new one is used
+                link.on_connected()
             elif event == zmq.EVENT_DISCONNECTED and link.greeted and not link.ended and not link.silent_since:
+                if link.on_disconnected():
+                    self.log.warning("port %s: the sender at %s is away; waiting", link.port.name, link.endpoint)
+                    continue
                 link.silent_since = time.monotonic()
                 self.lost = self.lost or (
                     f"port {link.port.name!r}: the sender at {link.endpoint} is gone before the end of the stream "
@@ -123,6 +142,14 @@ class Inputs:
         for link in self.links:
             if link.producer == node and not link.ended and not link.silent_since:
                 link.silent_since = time.monotonic()
+
+    def move(self, node: str, endpoints: dict[str, str]) -> None:
+        """Go to a sender of this run that has been started again, with new endpoints by their old ones."""
+        for link in self.links:
+            if link.producer == node and link.endpoint in endpoints and not link.ended:
+                while sockets.readable(link.socket) and not link.ended:
+                    self.on_readable(link)
+                link.move(endpoints[link.endpoint])
 
     def leave(self) -> None:
         """The run is stopping: tell senders in other flowgraphs, and take what is already under way."""
@@ -136,17 +163,26 @@ class Inputs:
         now = time.monotonic()
         for port in self.ports:
             for link in port.links:
+                if link.numbered and (why := link.check(now)):
+                    self._lose(link, f"port {port.name!r}: {why}")
                 if link.ended:
                     continue
                 if link.slots is not None and link.slots.has_given_back:
                     link.settle()
                 if link.silent_since and now - link.silent_since > QUIET_S:
                     self._end(link)
+                elif link.cut_since and now - link.cut_since > CUT_S:
+                    self._lose(
+                        link,
+                        f"port {port.name!r}: the connection to {link.producer!r} at {link.endpoint} is lost, though "
+                        "both ends live; check the network between their hosts",
+                    )
                 elif not link.greeted and now - link.opened > port.spec.connect_timeout_s:
+                    there = port.spec.peer or "the flowgraph that listens there"
                     self._lose(
                         link,
                         f"port {port.name!r}: nobody answers at {link.endpoint} after {port.spec.connect_timeout_s:g} "
-                        "s; start the flowgraph that listens there, or check host, port and CURVE keys",
+                        f"s; start {there}, or check host, port and CURVE keys",
                     )
 
     def taken(self, arrival: Arrival) -> None:
@@ -160,6 +196,8 @@ class Inputs:
         port = link.port
         for gap in gaps:
             self._on_gap(port, gap)
+        if link.last is not None:
+            self._follow(link, frame)
         now = time.perf_counter_ns()
         alone = now - link.last_ns > ALONE_NS
         link.last_ns = now
@@ -180,6 +218,27 @@ class Inputs:
             counters.queue_peak[port.name] = depth
         return alone
 
+    def _follow(self, link: Link, frame: Frame) -> None:
+        """Count what has not come because its sender died."""
+        assert link.last is not None
+        before = link.last.get(frame.stream, -1)
+        link.last[frame.stream] = frame.seq
+        if link.moved and link.port.reorder is None:
+            link.moved = False
+            if frame.seq > before + 1:
+                self.counters.drops[f"{link.port.name}: lost with {link.producer}"] += frame.seq - before - 1
+                self.log.warning(
+                    "port %s: frames %d to %d of stream %s were lost with %s",
+                    link.port.name, before + 1, frame.seq - 1, frame.stream, link.producer,
+                )  # fmt: skip
+
+    def _on_late(self, link: Link, frame: Frame, gaps: Sequence[wire.Gap]) -> None:
+        """Leave out a frame of a live edge that was held up on its way."""
+        for gap in (*gaps, (frame.stream, frame.seq, frame.seq)):
+            self._on_gap(link.port, gap)
+        self.counters.drops[f"{link.port.name}: late"] += 1
+        link.grant()
+
     def _on_control(self, link: Link, message: wire.Message) -> None:
         for gap in message.gaps:
             self._on_gap(link.port, gap)
@@ -192,7 +251,7 @@ class Inputs:
                 self._lose(link, f"port {link.port.name!r}: {str(message.fields.get('text'))[:10_000]}")
             self._end(link)
         elif message.kind == "hello":
-            link.greeted = True
+            link.on_hello(message.fields)
         elif message.kind == "share":
             link.find_memory(message)
         elif message.kind != "ping":
@@ -238,7 +297,7 @@ class Inputs:
     def _end(self, link: Link) -> None:
         if link.ended:
             return
-        link.ended = True
+        link.finish()
         port = link.port
         if port.reorder is not None:
             for _, released in port.reorder.end(link.index):

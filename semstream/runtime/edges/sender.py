@@ -25,9 +25,9 @@ import zmq
 
 from semstream.runtime.counters import NodeCounters
 from semstream.runtime.edges import sockets
-from semstream.runtime.edges.credit import CREDITS, LEASE
+from semstream.runtime.edges.credit import CREDITS, LEASE, hello_of
 from semstream.runtime.edges.handles import Mailbox, Mailboxes
-from semstream.runtime.edges.parcel import Form, Parcel, Shared, let_go
+from semstream.runtime.edges.parcel import Form, Parcel, Shared, let_go, with_gaps
 from semstream.runtime.edges.slots import WARM_BYTES, Lease, Pool
 from semstream.runtime.edges.sockets import MORE_NOBLOCK, NOBLOCK, RCVMORE, SNDMORE, Socket
 from semstream.runtime.errors import FlowgraphError, WireError
@@ -66,6 +66,7 @@ class Sender:
         self.discarding = False
         self.stopping = False
         self.lost = ""
+        self.retired: set[bytes] = set()
         self._granted: dict[bytes, int] = {}
         self._node_of: dict[bytes, str] = {}
         self._awaited = set(spec.consumers)
@@ -79,20 +80,17 @@ class Sender:
         if self._pool is not None and not self.lossless:
             self._pool.allow(spec.depth)
         self._authenticator: Any = None
-        self.socket = sockets.open_socket(context, zmq.ROUTER, wire.MAX_HEADER_BYTES, spec.remote)
+        self.socket = sockets.open_socket(context, zmq.ROUTER, wire.MAX_HEADER_BYTES, spec.leaves_host)
         self.socket.router_mandatory = True
-        if spec.curve is not None:
-            self._authenticator = sockets.secure_server(self.socket, context, spec.curve)
+        if spec.curve is not None:  # within a run, who has placed this node has started the authenticator
+            self._authenticator = sockets.secure_server(self.socket, context if spec.remote else None, spec.curve)
         try:
             self.socket.bind(spec.endpoint)
         except zmq.ZMQError as error:
             self.close(0)
-            why = "the port is in use" if error.errno == errno.EADDRINUSE else str(error)
-            raise FlowgraphError(
-                f"block {block!r}, port {spec.port!r}: cannot listen on {spec.endpoint}: {why}; "
-                "stop what holds it or choose another endpoint",
-                block,
-            ) from None
+            why = sockets.BIND_ERRORS.get(error.errno or 0, str(error))
+            where = f"block {block!r}, port {spec.port!r}: cannot listen on {spec.endpoint}"
+            raise FlowgraphError(f"{where}: {why}; stop what holds it or choose another endpoint", block) from None
 
     @property
     def ready(self) -> bool:
@@ -109,6 +107,11 @@ class Sender:
         """Whether nothing is left to send and every receiver has said hello, so that EOS reaches all of them."""
         waits_for_one = self.spec.remote and not self.credit and not self.stopping
         return self.discarding or not (self.queue or self.gaps or self._awaited or waits_for_one)
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the end has reached the receivers, as far as this end can know."""
+        return True
 
     def give(self, parcel: Parcel) -> None:
         """Send a frame, or queue it where the policy allows frames to be lost. Lossless edges need `ready` first."""
@@ -184,6 +187,8 @@ class Sender:
                     granted = True
                     continue
                 limit = self._granted.get(identity)
+                if limit is None and identity in self.retired:
+                    continue
                 if limit is None:
                     raise WireError("no_hello", "credit from a peer that has not said hello")
                 if len(parts) == 3:
@@ -203,8 +208,7 @@ class Sender:
     def on_dead(self, node: str) -> None:
         """Forget a receiver of this run that has failed."""
         self._awaited.discard(node)
-        for identity in [i for i, n in self._node_of.items() if n == node]:
-            self._forget(identity)
+        self._forget_node(node)
         if node in self.spec.consumers and not self.credit and not self._awaited:
             self._discard()
 
@@ -232,10 +236,7 @@ class Sender:
             raise WireError("credit", "an odd credit message")
         if message.kind != "hello":
             raise WireError("kind", f"a receiver sends no {message.kind}")
-        count: Any = fields.get("credit")
-        node: Any = fields.get("node")
-        if type(count) is not int or not 0 < count <= wire.MAX_CREDIT or type(node) is not str or len(node) > 256:
-            raise WireError("hello", "credit or node is missing")
+        node, count = hello_of(fields)
         if self.spec.remote:
             try:
                 theirs = PortType.from_description(fields.get("type"))
@@ -246,8 +247,8 @@ class Sender:
                 text = f"block {node!r} and block {self.block!r}, port {self.spec.port!r} do not fit: {refusal}"
                 self._raw_send(identity, wire.control("error", text=text, block=self.block))
                 raise WireError("hello_type", text)
-            hello = wire.control("hello", block=self.block, port=self.spec.port, type=self.port_type.describe())
-            self._raw_send(identity, hello)
+            what = {"type": self.port_type.describe(), "policy": self.spec.policy}
+            self._raw_send(identity, wire.control("hello", block=self.block, port=self.spec.port, **what))
         if identity in self.credit or identity in self._asked:
             return
         if self._mailboxes is not None:
@@ -266,6 +267,8 @@ class Sender:
         self._admit(identity, node, count)
 
     def _admit(self, identity: bytes, node: str, count: int) -> None:
+        if self.spec.spans_hosts:
+            self._forget_node(node)  # it has been started again
         self.total += count
         self.credit[identity] = self._granted[identity] = count
         self._node_of[identity] = node
@@ -325,7 +328,7 @@ class Sender:
                 parts, lease = form.parts, form.lease
                 lease.hold()
                 self._leases[identity][lease.number] = lease
-            sent = self._send(identity, [_with_gaps(parts[0], gaps), *parts[1:]] if gaps else parts)
+            sent = self._send(identity, [with_gaps(parts[0], gaps), *parts[1:]] if gaps else parts)
         if sent:
             self.counters.bytes_out[self.spec.edge] += nbytes
 
@@ -356,11 +359,22 @@ class Sender:
 
     def _peer_left(self, identity: bytes, why: str) -> None:
         node = self._node_of[identity]
+        if self.spec.spans_hosts:
+            self._awaited.add(node)  # the owner says whether it comes again
+            return self._forget_node(node)
         self._forget(identity)
         if self.spec.remote:
             self.lost = self.lost or f"receiver {node!r} of port {self.spec.port!r} on {self.spec.endpoint} {why}"
         if not self.credit and (self.spec.remote or not self._awaited):
             self._discard()
+
+    def _forget_node(self, node: str) -> None:
+        """Forget a receiver of this run that has died; between hosts, count what was under way to it."""
+        for identity in [i for i, n in self._node_of.items() if n == node]:
+            under_way = self._granted[identity] - self.credit[identity]
+            if self.spec.spans_hosts and under_way:
+                self.counters.drops[f"{self.spec.edge}: under way to {node} when it died"] += under_way
+            self._forget(identity)
 
     def _forget(self, identity: bytes) -> None:
         self.total -= self.credit.pop(identity, 0)
@@ -390,9 +404,3 @@ class Sender:
 
 
 _PING = wire.control("ping")
-_GAPS_KEY = wire.pack("gaps")
-
-
-def _with_gaps(header: bytes, gaps: list[list[Any]]) -> bytes:
-    """The packed header map with one more entry: cheaper than packing tags and arrays again."""
-    return bytes([header[0] + 1]) + header[1:] + _GAPS_KEY + wire.pack(gaps)

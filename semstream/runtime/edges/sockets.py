@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, Any
 
 import zmq
@@ -14,6 +15,15 @@ if TYPE_CHECKING:
 LINGER_MS = 1000
 HEARTBEAT_MS = 1000
 DEAD_MS = 3000
+CONNECT_MS = 1000
+"""A connection that is not made within this is tried anew: TCP itself would wait twice as long after each try."""
+HANDSHAKE_MS = 10_000
+"""Who may come is decided in Python, which a busy process takes its time for."""
+BIND_ERRORS = {
+    errno.EADDRINUSE: "the port is in use",
+    errno.EADDRNOTAVAIL: "this machine does not have that address",
+    errno.ENODEV: "this machine does not have that address",
+}
 ZAP_DOMAIN = "semstream"
 Socket = zmq.Socket[bytes]
 
@@ -41,6 +51,13 @@ def open_socket(context: zmq.Context[Socket], kind: int, max_message: int, heart
         socket.heartbeat_ivl = HEARTBEAT_MS
         socket.heartbeat_timeout = DEAD_MS
         socket.heartbeat_ttl = DEAD_MS
+        socket.handshake_ivl = HANDSHAKE_MS
+        socket.connect_timeout = CONNECT_MS
+        # The same for TCP below: what is on its way to a peer that is gone does not linger in the kernel.
+        socket.tcp_maxrt = DEAD_MS
+        socket.tcp_keepalive = 1
+        socket.tcp_keepalive_idle = socket.tcp_keepalive_intvl = HEARTBEAT_MS // 1000
+        socket.tcp_keepalive_cnt = DEAD_MS // HEARTBEAT_MS
     return socket
 
 
@@ -50,8 +67,20 @@ def readable(socket: Socket) -> bool:
     return bool(events & _POLLIN)
 
 
-def secure_server(socket: Socket, context: zmq.Context[Socket], curve: CurveKeys) -> ThreadAuthenticator:
-    """Make `socket` a CURVE server that admits `curve.clients` only. Call before it binds; stop the result."""
+def secure_server(socket: Socket, context: zmq.Context[Socket] | None, curve: CurveKeys) -> ThreadAuthenticator | None:
+    """Make `socket` a CURVE server that admits `curve.clients` only. Call before it binds; stop the result.
+
+    Without a context, whoever has called `authenticate` says who is admitted.
+    """
+    authenticator = authenticate(context, curve) if context is not None else None
+    socket.zap_domain = ZAP_DOMAIN.encode()
+    socket.curve_publickey, socket.curve_secretkey = curve.public.encode(), curve.secret.encode()
+    socket.curve_server = True
+    return authenticator
+
+
+def authenticate(context: zmq.Context[Socket], curve: CurveKeys) -> ThreadAuthenticator:
+    """Admit `curve.clients` only to the CURVE servers of a context; it has one authenticator. Stop the result."""
     from zmq.auth.thread import ThreadAuthenticator
 
     allowed = frozenset(key.encode() for key in curve.clients)
@@ -64,9 +93,6 @@ def secure_server(socket: Socket, context: zmq.Context[Socket], curve: CurveKeys
     authenticator = ThreadAuthenticator(context)
     authenticator.start()
     authenticator.configure_curve_callback(domain=ZAP_DOMAIN, credentials_provider=Allowed())
-    socket.zap_domain = ZAP_DOMAIN.encode()
-    socket.curve_publickey, socket.curve_secretkey = curve.public.encode(), curve.secret.encode()
-    socket.curve_server = True
     return authenticator
 
 

@@ -12,7 +12,13 @@ from semstream.runtime.frames.wire import MAX_CREDIT
 
 Policy = Literal["block", "drop_oldest", "latest"]
 Depth = Annotated[int, Field(ge=1, description="frames that wait at the sender besides, for drop_oldest")]
-Credit = Annotated[int, Field(ge=1, le=MAX_CREDIT, description="frames that may be under way to one receiver")]
+Credit = Annotated[
+    Annotated[int, Field(ge=1, le=MAX_CREDIT)] | Literal["auto"],
+    Field(description="frames that may be under way to one receiver; auto: as many as the way to another host needs"),
+]
+Reconnect = Annotated[
+    float, Field(ge=0, description="seconds that the other end may be out of reach; 0: the run fails at once")
+]
 Curve = Annotated[
     str | None,
     Field(description="file with CURVE keys (public, secret, server or clients), beside this one or by its full path"),
@@ -32,7 +38,13 @@ class BlockEntry(_Entry):
     )
     settings: dict[str, Any] = Field({}, description="as listed by: semstream blocks CLASS")
     replicas: int = Field(1, ge=1, description="how many run side by side and share the frames")
-    process: str | None = Field(None, description="engine processes: blocks with the same name here share a process")
+    host: str | None = Field(None, description="where it lives: one of hosts")
+    process: str | None = Field(
+        None, description="engines processes and ray: blocks with the same name here share a process"
+    )
+    resources: dict[str, float] = Field({}, description="engine ray: what it takes of its host, e.g. {CPU: 1, GPU: 1}")
+    group: str = Field("", description="engine ray: blocks with the same name here run on one host")
+    restarts: int = Field(0, ge=0, description="engine ray: how often it is started again when it dies")
 
 
 class EdgeEntry(_Entry):
@@ -52,6 +64,7 @@ class ListenEntry(_Entry):
     policy: Policy = "block"
     depth: Depth = 1
     curve: Curve = None
+    reconnect: Reconnect = 0.0
 
 
 class DialEntry(_Entry):
@@ -62,10 +75,23 @@ class DialEntry(_Entry):
     credit: Credit = 2
     curve: Curve = None
     connect_timeout: float = Field(30.0, gt=0, description="seconds to wait for the other flowgraph")
+    reconnect: Reconnect = 0.0
+
+
+class HostEntry(_Entry):
+    """A machine that runs a part of the graph: semstream run FILE --only HOST."""
+
+    address: str = Field(description="HOST:PORT that the others dial; the edges that leave it have ports from there on")
+    listen: str = Field("", description="HOST:PORT that it binds, where the others see it at another address")
+    patience: float = Field(30.0, gt=0, description="seconds that the others wait for it, at the start and after a cut")
 
 
 def _as_edge(value: Any) -> Any:
     return {"connect": value} if isinstance(value, str) else value
+
+
+def _as_host(value: Any) -> Any:
+    return {"address": value} if isinstance(value, str) else value
 
 
 class Header(_Entry):
@@ -74,12 +100,18 @@ class Header(_Entry):
     semstream: Literal[1] = Field(1, description="version of this form")
     name: str = Field("flowgraph", min_length=1, description="name of the graph, in logs and reports")
     seed: int = Field(0, description="seed of every random number in it")
-    engine: Literal["threads", "processes"] = Field("threads", description="engine unless another is asked for")
+    engine: Literal["threads", "processes", "ray"] = Field("threads", description="engine unless another is asked for")
+    keys: str = Field(
+        "", description="folder of CURVE certificates that semstream keygen made, beside this file or its full path"
+    )
 
 
 class Document(Header):
     """A flowgraph of semstream: blocks, and the edges that frames take between them."""
 
+    hosts: dict[str, Annotated[HostEntry, BeforeValidator(_as_host)]] = Field(
+        {}, description="machines by their names; without --only all blocks run on this one"
+    )
     blocks: dict[str, BlockEntry] = Field(min_length=1, description="blocks by their names")
     edges: list[Annotated[EdgeEntry, BeforeValidator(_as_edge)]] = Field([], description="edges, singly or in chains")
     listen: list[ListenEntry] = Field([], description="outputs that other flowgraphs dial")

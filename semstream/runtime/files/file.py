@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any, TypeVar
 
 from semstream.runtime.block.block import Block
 from semstream.runtime.errors import Finding, FlowgraphFileError
 from semstream.runtime.files.classes import name_of
-from semstream.runtime.files.document import DialEntry, EdgeEntry, ListenEntry
+from semstream.runtime.files.document import DialEntry, EdgeEntry, HostEntry, ListenEntry
 from semstream.runtime.files.keyfile import write_keys
 from semstream.runtime.files.reading import read
 from semstream.runtime.files.yaml_text import MAX_BYTES, dump
 from semstream.runtime.graph.edge import Edge
-from semstream.runtime.graph.endpoints import CurveKeys
+from semstream.runtime.graph.endpoints import CurveKeys, Host
 from semstream.runtime.graph.graph import Graph
 
 G = TypeVar("G", bound=Graph)
@@ -60,12 +61,23 @@ def to_plain(graph: Graph, path: Path, keys: dict[str, CurveKeys]) -> dict[str, 
     value: dict[str, Any] = {"semstream": 1, "name": graph.name, "seed": graph.seed}
     if graph.engine != "threads":
         value["engine"] = graph.engine
+    if graph.keys:
+        value["keys"] = os.path.relpath(graph.keys, path.parent)
+    if graph.hosts:
+        value["hosts"] = {name: _host(host) for name, host in graph.hosts.items()}
     value["blocks"] = {name: _block(graph, block, path.parent) for name, block in graph.blocks.items()}
     lists: dict[str, list[Any]] = {"edges": [], "listen": [], "dial": []}
     for edge in graph.edges:
         kind = "dial" if edge.sender is None else "listen" if edge.receiver is None else "edges"
         lists[kind].append(_edge(edge, path, keys))
     return value | {kind: entries for kind, entries in lists.items() if entries}
+
+
+def _host(host: Host) -> Any:
+    address = f"{host.address}:{host.port}"
+    model = HostEntry(address=address, listen=host.listen, patience=host.patience_s)
+    entry = model.model_dump(exclude_defaults=True)
+    return address if len(entry) == 1 else entry
 
 
 def _block(graph: Graph, block: Block, folder: Path) -> dict[str, Any]:
@@ -76,8 +88,13 @@ def _block(graph: Graph, block: Block, folder: Path) -> dict[str, Any]:
         entry["settings"] = {name: _finite(plain[name], getattr(block.settings, name)) for name in plain}
     if graph.replicas[block.name] > 1:
         entry["replicas"] = graph.replicas[block.name]
+    if block.name in graph.host_of:
+        entry["host"] = graph.host_of[block.name]
     if graph.processes[block.name] != block.name:
         entry["process"] = graph.processes[block.name]
+    placement = graph.placements[block.name]
+    given_place = {"resources": dict(placement.resources), "group": placement.group, "restarts": placement.restarts}
+    entry |= {name: value for name, value in given_place.items() if value}
     return entry
 
 
@@ -106,9 +123,11 @@ def _edge(edge: Edge, path: Path, keys: dict[str, CurveKeys]) -> Any:
         values = {"connect": edge.name, "policy": edge.policy, "credit": edge.credit, "depth": edge.depth}
         model = EdgeEntry.model_validate(values)
     elif edge.receiver is None:
-        model = ListenEntry.model_validate(values | {"policy": edge.policy, "depth": edge.depth})
+        model = ListenEntry.model_validate(
+            values | {"policy": edge.policy, "depth": edge.depth, "reconnect": edge.reconnect_s}
+        )
     else:
-        seconds = float(edge.connect_timeout_s)
-        model = DialEntry.model_validate(values | {"credit": edge.credit, "connect_timeout": seconds})
+        seconds = {"connect_timeout": float(edge.connect_timeout_s), "reconnect": float(edge.reconnect_s)}
+        model = DialEntry.model_validate(values | {"credit": edge.credit} | seconds)
     entry = model.model_dump(exclude_defaults=True)
     return entry["connect"] if len(entry) == 1 else entry

@@ -27,6 +27,8 @@ def json_schema(classes: Mapping[str, type[Block]]) -> dict[str, Any]:
     definitions = schema["$defs"]
     chain = {"type": "string", "pattern": "->", "description": "A -> B -> C"}
     schema["properties"]["edges"]["items"] = {"anyOf": [chain, {"$ref": "#/$defs/EdgeEntry"}]}
+    address = {"type": "string", "pattern": ":\\d+$", "description": "HOST:PORT"}
+    schema["properties"]["hosts"]["additionalProperties"] = {"anyOf": [address, {"$ref": "#/$defs/HostEntry"}]}
     block = definitions["BlockEntry"]
     block["properties"]["class"]["anyOf"] = [{"enum": list(classes)}, {"pattern": "^[\\w.]+:\\w+$"}]
     block["allOf"] = []

@@ -16,6 +16,7 @@ from semstream.runtime.files.document import (
     Document,
     EdgeEntry,
     Header,
+    HostEntry,
     ListenEntry,
     check,
     choice,
@@ -26,6 +27,7 @@ from semstream.runtime.files.yaml_text import Parsed, parse
 from semstream.runtime.files.yaml_text import Path as Place
 from semstream.runtime.graph.endpoints import CurveKeys
 from semstream.runtime.graph.graph import Endpoint, Graph
+from semstream.runtime.graph.hosts import check_hosts
 
 LISTS = ("edges", "listen", "dial")
 M = TypeVar("M", EdgeEntry, ListenEntry, DialEntry)
@@ -75,9 +77,11 @@ class Reader(Generic[G]):
         self._fed: set[tuple[str, str]] = set()  # inputs that an edge names, be it a wrong one
         self._loose = False  # whether an edge could not be read, and may have been the one that is missing
         value = parsed.value
-        head = {key: v for key, v in value.items() if key not in ("blocks", *LISTS)}
+        head = {key: v for key, v in value.items() if key not in ("blocks", "hosts", *LISTS)}
         header = self._check(Header, head, (), Document.model_fields) or Header.model_validate({})
         self.graph = kind(header.name, header.seed, header.engine)
+        self.graph.keys = str(folder / header.keys) if header.keys else ""
+        self._hosts(value.get("hosts", {}))
         self._blocks(value.get("blocks"))
         for entry, place in self._entries("edges", EdgeEntry):
             self._edge(entry, place)
@@ -85,12 +89,27 @@ class Reader(Generic[G]):
             self._listen(listen, place)
         for dial, place in self._entries("dial", DialEntry):
             self._dial(dial, place)
+        for name, words in check_hosts(self.graph):
+            self._find(("hosts", name) if name in self.graph.hosts else ("blocks", name, "host"), words)
         if not self._loose:
             for port in self.graph.unconnected():
                 if (port.block.name, port.name) not in self._fed:
                     self._find(("blocks", port.block.name), f"{port} is not connected; add an edge to it")
 
-    # -- blocks ----------------------------------------------------------------------------------------------------
+    # -- hosts and blocks ------------------------------------------------------------------------------------------
+
+    def _hosts(self, value: Any) -> None:
+        if not isinstance(value, dict):
+            self._find(("hosts",), f"key 'hosts': expected addresses by the names of hosts, got {shown(value)}")
+            return
+        for name, item in value.items():
+            entry = self._check(HostEntry, {"address": item} if isinstance(item, str) else item, ("hosts", name))
+            if entry is None:
+                continue
+            try:
+                self.graph.host(name, entry.address, listen=entry.listen, patience=entry.patience)
+            except SemstreamError as error:
+                self._find(("hosts", name), str(error))
 
     def _blocks(self, value: Any) -> None:
         if not isinstance(value, dict) or not value:
@@ -130,10 +149,21 @@ class Reader(Generic[G]):
 
     def _add(self, block: Block, entry: BlockEntry, place: Place) -> None:
         try:
-            self.graph.add(block, entry.replicas, entry.process)
+            self.graph.add(
+                block,
+                entry.replicas,
+                entry.process,
+                resources=entry.resources,
+                group=entry.group,
+                restarts=entry.restarts,
+            )
         except SemstreamError as error:
             self._find((*place, "replicas"), str(error))
             self.graph.add(block)
+        if entry.host is not None:
+            self.graph.host_of[block.name] = entry.host
+            if not self.graph.hosts:
+                self._find((*place, "host"), f"block {block.name!r}: no host {entry.host!r}; give hosts: and addresses")
 
     # -- edges -----------------------------------------------------------------------------------------------------
 
@@ -175,7 +205,9 @@ class Reader(Generic[G]):
         if port is None or (entry.curve and curve is None):
             return
         try:
-            self.graph.listen(port, entry.endpoint, policy=entry.policy, depth=entry.depth, curve=curve)
+            self.graph.listen(
+                port, entry.endpoint, policy=entry.policy, depth=entry.depth, curve=curve, reconnect=entry.reconnect
+            )
         except SemstreamError as error:
             self._find(place, str(error))
 
@@ -184,9 +216,9 @@ class Reader(Generic[G]):
         if port is None or (entry.curve and curve is None):
             self._feed(port, entry.port)
             return
-        timeout = entry.connect_timeout
+        seconds = {"connect_timeout": entry.connect_timeout, "reconnect": entry.reconnect}
         try:
-            self.graph.dial(entry.endpoint, port, credit=entry.credit, curve=curve, connect_timeout=timeout)
+            self.graph.dial(entry.endpoint, port, credit=entry.credit, curve=curve, **seconds)
         except SemstreamError as error:
             self._find(place, str(error))
             self._feed(port, entry.port)

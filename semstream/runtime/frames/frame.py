@@ -25,7 +25,8 @@ class Frame:
         Name of the stream; joins match frames by (stream, seq).
     t0_ns
         Unix time in ns (`time.time_ns`) when the source made the frame. Unix time rather than a monotonic clock,
-        because a frame may cross hosts, where only synchronised wall clocks compare, and records are read beside logs.
+        because records are read beside logs. An edge between hosts moves it, and the trace, to the clock of the host
+        that receives, by its age and the time on the way; plain `listen` and `dial` do not, and need clocks that agree.
         Durations inside one block use `time.perf_counter_ns`.
     tags
         Small msgpack values (None, bool, int, float, str, bytes, list, dict) that ride along; outputs inherit them.

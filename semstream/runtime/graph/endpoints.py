@@ -1,4 +1,4 @@
-"""Addresses of edges that leave a flowgraph, and the CURVE keys that guard them."""
+"""Addresses of edges that leave a flowgraph, the hosts that they lead to, and the CURVE keys that guard them."""
 
 from __future__ import annotations
 
@@ -33,6 +33,65 @@ class CurveKeys:
 
         public, secret = zmq.curve_keypair()
         return cls(public.decode(), secret.decode(), server, clients)
+
+
+@dataclass(frozen=True)
+class Host:
+    """A machine, or one of several programs on one, that runs a part of a graph.
+
+    Parameters
+    ----------
+    name
+        As ``--only`` names it.
+    address
+        Host name or IP address that the other hosts dial.
+    port
+        TCP port of the first edge that leaves it; further edges have the next ones.
+    listen
+        ``HOST:PORT`` that it binds if the others see it at another address, else empty.
+    patience_s
+        Seconds that the others wait for it, at the start and when it cannot be reached.
+    """
+
+    name: str
+    address: str
+    port: int
+    listen: str = ""
+    patience_s: float = 30.0
+
+    @classmethod
+    def parse(cls, name: str, address: str, listen: str = "", patience_s: float = 30.0) -> Host:
+        """From ``HOST:PORT``, with or without ``tcp://`` before it.
+
+        Raises
+        ------
+        FlowgraphError
+            Naming the host and what is wrong.
+        """
+        for text in (address, listen) if listen else (address,):
+            host, _, number = text.removeprefix("tcp://").rpartition(":")
+            if not host or "/" in host or not number.isdigit() or not 0 < int(number) < 65536:
+                raise FlowgraphError(f"host {name!r}: expected an address HOST:PORT, got {text!r}")
+        if not patience_s > 0:
+            raise FlowgraphError(f"host {name!r}: expected patience > 0 seconds, got {patience_s:g}")
+        host, _, number = address.removeprefix("tcp://").rpartition(":")
+        return cls(name, host, int(number), listen.removeprefix("tcp://"), float(patience_s))
+
+    def dialled(self, number: int) -> str:
+        """Endpoint at which others find its edge of that number, from 0."""
+        return f"tcp://{self.address}:{self.port + number}"
+
+    def bound(self, number: int) -> str:
+        """Endpoint that it binds for its edge of that number."""
+        if not self.listen:
+            return self.dialled(number)
+        host, _, port = self.listen.rpartition(":")
+        return f"tcp://{host}:{int(port) + number}"
+
+    @property
+    def words(self) -> str:
+        """``host 'rx' (10.77.0.3:5600)``."""
+        return f"host {self.name!r} ({self.address}:{self.port})"
 
 
 def is_loopback(endpoint: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import TypeVar
 
@@ -9,9 +10,10 @@ from semstream.runtime.block.block import Block, BoundPort, In
 from semstream.runtime.errors import FlowgraphError, PortError
 from semstream.runtime.frames.types import ANY, PortType
 from semstream.runtime.frames.wire import MAX_CREDIT
-from semstream.runtime.graph.edge import POLICIES, Edge
-from semstream.runtime.graph.endpoints import CurveKeys, check_endpoint, check_listen
+from semstream.runtime.graph.edge import POLICIES, Credit, Edge
+from semstream.runtime.graph.endpoints import CurveKeys, Host, check_endpoint, check_listen
 from semstream.runtime.graph.loops import check_no_loop
+from semstream.runtime.graph.placement import Placement, check_resources
 
 B = TypeVar("B", bound=Block)
 Endpoint = Block | BoundPort
@@ -33,7 +35,13 @@ class Graph:
     """
 
     def __init__(
-        self, name: str = "flowgraph", seed: int = 0, engine: str = "threads", *, policy: str = "block", credit: int = 2
+        self,
+        name: str = "flowgraph",
+        seed: int = 0,
+        engine: str = "threads",
+        *,
+        policy: str = "block",
+        credit: Credit = 2,
     ) -> None:
         self.name = name
         self.seed = seed
@@ -43,9 +51,22 @@ class Graph:
         self.blocks: dict[str, Block] = {}
         self.replicas: dict[str, int] = {}
         self.processes: dict[str, str] = {}
+        self.placements: dict[str, Placement] = {}
         self.edges: list[Edge] = []
+        self.hosts: dict[str, Host] = {}
+        self.host_of: dict[str, str] = {}
+        self.keys = ""
 
-    def add(self, block: B, replicas: int = 1, process: str | None = None) -> B:
+    def add(
+        self,
+        block: B,
+        replicas: int = 1,
+        process: str | None = None,
+        *,
+        resources: Mapping[str, float] | None = None,
+        group: str = "",
+        restarts: int = 0,
+    ) -> B:
         """Add a block and return it.
 
         Parameters
@@ -56,7 +77,16 @@ class Graph:
             How many of it run side by side and share the frames; order is restored behind them. A replica sees only
             some of the frames, so replicate blocks without state.
         process
-            Under the engine ``processes``: blocks with the same name here share a process. Default: one of its own.
+            Under the engines ``processes`` and ``ray``: blocks with the same name here share a process. Default: one
+            of its own.
+        resources
+            Under the engine ``ray``: what the block, or each replica, takes of its host, such as
+            ``{"CPU": 1, "GPU": 0.5, "radio": 1}``. Default: nothing, and it runs anywhere.
+        group
+            Under the engine ``ray``: blocks with the same name here run on one host, such as those of one branch.
+        restarts
+            Under the engine ``ray``: how often the block is started again when its process or host dies. It begins
+            anew, so give it to blocks without state; frames that were under way to it are lost and counted.
 
         Raises
         ------
@@ -77,12 +107,59 @@ class Graph:
             raise FlowgraphError(
                 f"block {block.name!r} {what} and cannot have replicas; replicate blocks with one input", block.name
             )
+        if restarts and (block.is_source or block.renumber or restarts < 0):
+            what = "a source begins from its first frame again" if block.is_source else "it numbers its frames anew"
+            why = "expected 0 or more" if restarts < 0 else f"{what}, so it cannot be started again amid a stream"
+            raise FlowgraphError(f"block {block.name!r}, restarts={restarts}: {why}", block.name)
+        placement = Placement(check_resources(block.name, resources), group, restarts)
         self.blocks[block.name] = block
         self.replicas[block.name] = replicas
         self.processes[block.name] = process or block.name
+        self.placements[block.name] = placement
         return block
 
-    def connect(self, *chain: Endpoint, policy: str | None = None, credit: int | None = None, depth: int = 1) -> None:
+    def host(self, name: str, address: str, *blocks: Block, listen: str = "", patience: float = 30.0) -> None:
+        """Say which blocks live on a host of their own; `semstream.runtime.graph.hosts` makes its part of the graph.
+
+        Without being asked for a part, a run has all blocks on this machine, as if there were no hosts.
+
+        Parameters
+        ----------
+        name
+            Of the host, as ``--only`` names it.
+        address
+            ``HOST:PORT`` that the others dial. The first edge that leaves the host has this port, the next one the
+            next.
+        *blocks
+            What lives there; added if they are not yet.
+        listen
+            ``HOST:PORT`` that it binds, where that is another one than the others see.
+        patience
+            Seconds that the others wait for this host, at the start and when it cannot be reached.
+
+        Raises
+        ------
+        FlowgraphError
+            If an address is malformed, a name is given twice, or a block lives on another host.
+        """
+        if name in self.hosts:
+            raise FlowgraphError(f"flowgraph {self.name!r} already has a host {name!r}")
+        host = Host.parse(name, address, listen, patience)
+        for block in blocks:
+            if self.host_of.get(block.name, name) != name and self.blocks.get(block.name) is block:
+                raise FlowgraphError(
+                    f"block {block.name!r} lives on host {self.host_of[block.name]!r} and cannot live on {name!r} too",
+                    block.name,
+                )
+        self.hosts[name] = host
+        for block in blocks:
+            if self.blocks.get(block.name) is not block:
+                self.add(block)
+            self.host_of[block.name] = name
+
+    def connect(
+        self, *chain: Endpoint, policy: str | None = None, credit: Credit | None = None, depth: int = 1
+    ) -> None:
         """Connect blocks (or ports, where a block has several) in a chain.
 
         Parameters
@@ -93,7 +170,8 @@ class Graph:
             ``"block"``: lossless, the sender waits. ``"drop_oldest"``: the sender goes on, what is too old is dropped
             and counted. ``"latest"``: only the newest frame waits (monitors).
         credit
-            Frames that may be under way to one receiver. 2 keeps frames young, 8 gives more frames a second.
+            Frames that may be under way to one receiver. 2 keeps frames young, 8 gives more frames a second; ``"auto"``
+            is as many as the way to another host needs, and 2 on this machine.
         depth
             For ``"drop_oldest"``: frames that wait at the sender besides.
 
@@ -125,8 +203,14 @@ class Graph:
         policy: str | None = None,
         depth: int = 1,
         curve: CurveKeys | None = None,
+        reconnect: float = 0.0,
     ) -> None:
         """Export an output port: other flowgraphs dial `endpoint` and share its frames.
+
+        Parameters
+        ----------
+        reconnect
+            Seconds that a receiver may be out of reach, and then goes on where it was; 0: the run fails at once.
 
         Raises
         ------
@@ -139,16 +223,18 @@ class Graph:
         if self.replicas[sender.block.name] > 1:
             raise FlowgraphError(f"{sender}: replicas cannot share one endpoint; put a block behind them")
         self._check_edge(policy, 1, depth, None)
-        self.edges.append(Edge(sender, None, policy, 1, 1 if policy == "latest" else depth, endpoint, curve))
+        depth = 1 if policy == "latest" else depth
+        self.edges.append(Edge(sender, None, policy, 1, depth, endpoint, curve, reconnect_s=reconnect))
 
     def dial(
         self,
         endpoint: str,
         port: Endpoint,
         *,
-        credit: int = 2,
+        credit: Credit = 2,
         curve: CurveKeys | None = None,
         connect_timeout: float = 30.0,
+        reconnect: float = 0.0,
     ) -> None:
         """Import the frames that another flowgraph gives at `endpoint` into an input port.
 
@@ -156,13 +242,16 @@ class Graph:
         ----------
         connect_timeout
             Seconds to wait for the other flowgraph before the run fails.
+        reconnect
+            Seconds that it may be out of reach later on, and the stream then goes on where it was; 0: the run fails at
+            once.
         """
         receiver = self._port(port, True)
         check_endpoint(receiver.block.name, receiver.name, endpoint)
         if curve is not None and not curve.server:
             raise FlowgraphError(f"{receiver}: dialling with CURVE needs the listener's public key, CurveKeys(server=)")
         self._check_edge("block", credit, 1, receiver)
-        self.edges.append(Edge(None, receiver, "block", credit, 1, endpoint, curve, connect_timeout))
+        self.edges.append(Edge(None, receiver, "block", credit, 1, endpoint, curve, connect_timeout, reconnect))
 
     def validate(self) -> None:
         """Check the whole graph, as `start` does.
@@ -185,9 +274,16 @@ class Graph:
         self._check_types()
 
     def unconnected(self) -> list[BoundPort]:
-        """Input ports without an edge."""
+        """Input ports that need an edge and have none; of a block whose inputs are all optional, one is needed."""
         taken = {(e.receiver.block.name, e.receiver.name) for e in self.edges if e.receiver}
-        return [b.port(name) for b in self.blocks.values() for name in b.inputs if (b.name, name) not in taken]
+        missing = []
+        for b in self.blocks.values():
+            free = [name for name in b.inputs if (b.name, name) not in taken]
+            needed = [name for name in free if not b.inputs[name].optional]
+            if not needed and free and len(free) == len(b.inputs):
+                needed = free[:1]
+            missing += [b.port(name) for name in needed]
+        return missing
 
     def type_of(self, port: BoundPort) -> PortType:
         """What a port carries; for an output that is like an input, what is connected there."""
@@ -218,11 +314,13 @@ class Graph:
             raise PortError(f"block {block.name!r}: expected one {direction} port, got {names or 'none'}; {way}")
         return block.port(names[0])
 
-    def _check_edge(self, policy: str, credit: int, depth: int, receiver: BoundPort | None) -> None:
+    def _check_edge(self, policy: str, credit: Credit, depth: int, receiver: BoundPort | None) -> None:
         if policy not in POLICIES:
             raise PortError(f"expected a policy of {', '.join(POLICIES)}, got {policy!r}")
-        if not 1 <= credit <= MAX_CREDIT or depth < 1:
-            raise PortError(f"expected credit from 1 to {MAX_CREDIT} and depth >= 1, got {credit} and {depth}")
+        if (credit != "auto" and not 1 <= credit <= MAX_CREDIT) or depth < 1:
+            raise PortError(
+                f"expected credit from 1 to {MAX_CREDIT} or 'auto', and depth >= 1, got {credit!r} and {depth}"
+            )
         if receiver is None:
             return
         for edge in self.edges:

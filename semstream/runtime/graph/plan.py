@@ -106,10 +106,20 @@ def _place_edge(
     remote = bool(edge.endpoint)
     for i, node in enumerate(senders):
         assert edge.sender is not None
-        consumers = [receivers[i]] if lanes else receivers
+        consumers = [receivers[i]] if lanes else receivers or list(edge.expects)
         outputs.setdefault(node, []).append(
             OutputSpec(
-                edge.sender.name, edge.name, endpoints[i], edge.policy, edge.depth, consumers, remote, edge.curve
+                edge.sender.name,
+                edge.name,
+                endpoints[i],
+                edge.policy,
+                edge.depth,
+                consumers,
+                remote,
+                edge.curve,
+                edge.connect_timeout_s,
+                edge.reconnect_s,
+                edge.peer,
             )
         )
     for i, node in enumerate(receivers):
@@ -121,9 +131,12 @@ def _place_edge(
                 edge.name,
                 endpoints[mine],
                 senders[mine] or [edge.endpoint],
-                edge.credit,
+                2 if edge.credit == "auto" else edge.credit,
                 remote,
                 edge.connect_timeout_s,
                 edge.curve,
+                edge.credit == "auto",
+                edge.reconnect_s,
+                edge.peer,
             )
         )
