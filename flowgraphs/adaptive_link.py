@@ -62,30 +62,23 @@ def flowgraph(
     branches: dict[str, list[Block]]
     if modulation == "pam":
         branches = {"adaptive": [b.RateController(snr=snr), b.NonUniformQuantizer()]}
-        branches |= {f"fixed {n:g}": [fixed_quantizer(int(n))] for n in choices}
+        branches |= {
+            f"fixed {n:g}": [b.NonUniformQuantizer(bits=8 * n / C, follow_rate=False, most_channels=int(n))]
+            for n in choices
+        }
     else:
         bits: dict[str, Any] = {"modulation": "qam", "channel": channel, "backoff_db": backoff}
-        branches = {"adaptive": [b.RateController(snr=snr, **bits), b.NonUniformQuantizer()]}
-        for made_for in choices:
-            fixed_rate = b.RateController(snr="fixed", fixed_snr_db=made_for, **bits)
-            branches[f"fixed {made_for:g} dB"] = [fixed_rate, b.NonUniformQuantizer()]
+        rates = {"adaptive": b.RateController(snr=snr, **bits)}
+        rates |= {f"fixed {db:g} dB": b.RateController(snr="fixed", fixed_snr_db=db, **bits) for db in choices}
+        branches = {branch: [rate, b.NonUniformQuantizer()] for branch, rate in rates.items()}
     for branch, quantizer in branches.items():
-        sender, receiver = ends(modulation)
+        ends: tuple[Block, Block] = (b.PowerNormalizer(), b.Dequantizer())
+        sender, receiver = ends if modulation == "pam" else (b.QamModulator(), b.QamDemodulator())
         air = b.FadingChannel(channel=channel, noise_key="air")
         sink = b.MetricSink(name=f"{branch.replace(' ', '-')}.metrics", branch=branch, lpips="off", ms_ssim=False)
         graph.connect(classify, *quantizer, sender, air, receiver, b.SwinDecoder(), b.KeepLast(), sink.reconstruction)
         graph.connect(sweep, sink.reference, depth=16)
     return graph
-
-
-def ends(modulation: str) -> tuple[Block, Block]:
-    """From codes to symbols, and from received symbols to features."""
-    return (b.PowerNormalizer(), b.Dequantizer()) if modulation == "pam" else (b.QamModulator(), b.QamDemodulator())
-
-
-def fixed_quantizer(channels: int) -> Block:
-    """Eight bits for each feature of so many channels; the others are left out."""
-    return b.NonUniformQuantizer(bits=8 * channels / C, follow_rate=False, most_channels=channels)
 
 
 def gain(run: Run) -> list[str]:
