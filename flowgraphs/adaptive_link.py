@@ -7,8 +7,7 @@
 Every `--dwell` frames there is another bandwidth (channel uses a frame) and another SNR. The adaptive branch sends what
 fits; a fixed budget that does not fit comes too late, and the receiver shows its last picture again. All branches send
 the same pictures over the same channel. With `--modulation qam` (the extra `radio`) all of them fill the bandwidth with
-bits: the adaptive one takes order, code rate and bits by the SNR, the others keep those that were made for one SNR.
-Prints each branch's mean quality, and what adapting gains over the best fixed.
+bits: the adaptive one takes order and code rate by the SNR, the others keep those for one. Prints what adapting gains.
 """
 
 from __future__ import annotations
