@@ -1,11 +1,13 @@
 # make link   run the link on real pictures      make test   lint, types, tests      make bench   speeds, against peers
+# make fuzz   a million inputs for each decoder      make soak   the link for an hour, then 1,000 start-stop cycles
 # make test-gnuradio   installs GNU Radio (apt-get) and tests against it; says so and skips where it cannot
+# make test-cluster   installs Ray (the extra `cluster`) and tests on a cluster of this machine
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: link test test-gnuradio lint bench clean
+.PHONY: link test test-gnuradio test-cluster lint bench fuzz soak clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -22,16 +24,30 @@ lint: $(STAMP)
 	$(BIN)/mypy --strict semstream/runtime
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest -m 'not gnuradio' $(ARGS)
+	$(BIN)/python -m pytest -m 'not gnuradio and not cluster' $(ARGS)
 
 test-gnuradio: $(STAMP)
 	@if tools/install_gnuradio; then \
 	    SEMSTREAM_GNURADIO=required $(BIN)/python -m pytest -m gnuradio tests/blocks tests/flowgraphs $(ARGS); \
 	else echo "skipped"; fi
 
+test-cluster: $(STAMP)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[cluster]'
+	SEMSTREAM_CLUSTER=required $(BIN)/python -m pytest -m cluster tests/runtime tests/tools $(ARGS)
+
 bench: $(STAMP)
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[bench]'
 	$(BIN)/python tools/bench.py $(ARGS)
+
+fuzz: $(STAMP)
+	-$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[fuzz]'
+	$(BIN)/python tools/fuzz.py all $(ARGS)
+
+soak: $(STAMP)
+	$(BIN)/python tools/soak.py --minutes 60 --out out/soak/threads $(ARGS)
+	$(BIN)/python tools/soak.py --minutes 60 --engine processes --out out/soak/processes $(ARGS)
+	$(BIN)/python tools/soak.py --cycles 1000 --out out/soak/cycles
+	$(BIN)/python tools/soak.py --cycles 50 --engine processes --out out/soak/cycles_processes
 
 clean:
 	rm -rf $(VENV) out build dist *.egg-info

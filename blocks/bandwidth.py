@@ -50,7 +50,7 @@ class KeepLast(Block):
 
     Output
     ------
-    shown : Image with the tag ``late``.
+    shown : Image with the tag ``late``; a frame that is has ``concealed`` too.
     """
 
     image = In(Image)
@@ -67,4 +67,5 @@ class KeepLast(Block):
         elif self._last is None or self._last.shape != frame["image"].shape:
             self._last = np.full_like(frame["image"], 128)
         assert self._last is not None
-        return frame.replace({"image": self._last}, tags={"late": late})
+        tags = {"late": True, "concealed": True} if late else {"late": False}
+        return frame.replace({"image": self._last}, tags=tags)

@@ -72,6 +72,7 @@ class FadingChannel(Block):
         frequency_offset: float = live(0.0, ge=-0.5, le=0.5, description="of the carrier, of the symbol rate")
         phase_noise: float = live(0.0, ge=0, le=1, unit="rad²", description="variance of the phase's step a symbol")
         timing_offset: float = live(0.0, ge=0, le=1e6, unit="symbols", description="latest start of a burst")
+        interleave: bool = live(False, description="spread a fade over the picture: send symbols in another order")
         noise_key: str = setting("", description="what the noise is drawn by; empty: the block's name")
 
     def start(self) -> None:
@@ -91,7 +92,7 @@ class FadingChannel(Block):
         return Air(
             s.channel, s.csi, s.estimator, s.pilots, s.preamble,
             Impairments(s.frequency_offset, s.phase_noise, s.timing_offset), s.coherence, s.rician_k, composite,
-            self._moving.get(s.channel),
+            self._moving.get(s.channel), s.interleave,
         )  # fmt: skip
 
     def process(self, frame: Frame) -> Frame:

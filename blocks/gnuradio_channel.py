@@ -28,19 +28,22 @@ class GnuRadioChannel(Block):
     Output
     ------
     received : ReceivedSymbols: ``received`` y, ``csi`` as the receiver knows it, both complex64 (N,), and
-    ``noise_variance`` float32 (N,). Tags ``snr_db``, ``channel``, ``channel_uses`` (pilots counted) and
+    ``noise_variance`` float32 (N,). Tags ``snr_db``, ``channel``, ``channel_uses`` (pilots and flush counted) and
     ``missing_samples``.
 
     Records
     -------
-    One at the end: bursts, lost (bursts that did not come), missing_samples, not_finite, clipped (samples) and faults
-    (what was wrong with messages and tags, by kind).
+    One at the end: bursts, lost (bursts that did not come), restarts, missing_samples, not_finite, clipped (samples)
+    and faults (what was wrong with messages and tags, by kind).
 
     Usage
     -----
     ``GnuRadioChannel(snr_db=10)`` starts the GNU Radio flowgraph that semstream ships, under the system's Python, and
     ends it with the run. With `send` and `receive` it uses one that runs already, such as ``channel.grc`` of
     `semstream.radio.companion`; then `snr_db` says what its noise is.
+
+    With ``restart="on_failure"`` a GNU Radio of our own that dies is started again, at most `most_restarts` times: the
+    burst that it had is lost and counted by `when_lost`, and the frames behind it wait or are dropped as the edge says.
 
     What the receiver knows (`csi`): the noise power, as set, in every case. ``known`` takes the gain to be 1, which is
     right for noise alone; ``pilots`` reads gain and frequency offset of flat fading from a comb of pilots;
@@ -73,6 +76,10 @@ class GnuRadioChannel(Block):
         when_dead: Literal["end", "go_on"] = live(
             "end", description="GNU Radio has died: the end of the run, or every burst lost from then on"
         )
+        restart: Literal["never", "on_failure"] = setting(
+            "never", description="start our own GNU Radio again when it has died, before when_dead says what then"
+        )
+        most_restarts: int = setting(5, ge=1, le=1000, description="of a run")
 
     def start(self) -> None:
         s = self.settings
@@ -84,6 +91,8 @@ class GnuRadioChannel(Block):
         with told_by(self, "taps"):
             unit_energy(s.taps)
         bare = s.channel == "none" and not s.send
+        layout = Layout(0, s.flush, s.longest) if bare else s.layout
+        self._zeros = layout.zeros(s.mode)
         options = channel_options(
             s.snr_db, fading=s.channel if s.channel in ("rayleigh", "rician") else "none", doppler=s.doppler,
             rician_k=s.rician_k, taps=s.taps if s.channel == "multipath" else ["1"],
@@ -91,9 +100,10 @@ class GnuRadioChannel(Block):
         )  # fmt: skip
         with told_by(self, "send" if s.send or s.receive else "python"):
             self._radio = RadioChannel(
-                s.mode, Layout(0, s.flush, s.longest) if bare else s.layout, send=s.send, receive=s.receive,
+                s.mode, layout, send=s.send, receive=s.receive,
                 python=s.python, options=options + ["--bare"] * bare, snr_db=s.snr_db, timeout=s.timeout,
                 go_on=lambda: self.pause(0.002), allow_remote=s.allow_remote,
+                restarts=s.most_restarts if s.restart == "on_failure" else 0,
             )  # fmt: skip
 
     def _csi(self) -> Csi:
@@ -128,7 +138,7 @@ class GnuRadioChannel(Block):
             reception = self._receiver.lose(symbols.size)
             self._tell_loss(frame.seq)
         tags |= {
-            "channel_uses": samples.size,
+            "channel_uses": samples.size + self._zeros,
             "missing_samples": burst.missing if burst is not None else samples.size,
         }
         return Frame(reception._asdict() | passed_on(frame), tags=tags)
@@ -162,4 +172,4 @@ class GnuRadioChannel(Block):
     def stop(self) -> None:
         if self._radio is not None:
             self._radio.close()
-            self.publish(self._receiver.counts | {"faults": dict(self._radio.faults)})
+            self.publish(self._receiver.counts | {"restarts": self._radio.restarts, "faults": dict(self._radio.faults)})

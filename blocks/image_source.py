@@ -37,6 +37,7 @@ class ImageSource(Block):
         )
         frames: int = setting(0, ge=0, description="stop after so many frames; 0: at the end of the source")
         fps: float = live(0.0, ge=0, unit="1/s", description="pace in real time; 0: as fast as the graph takes them")
+        first: int = setting(0, ge=0, description="pictures that are left out at the beginning")
         every: int = setting(1, ge=1, description="take one of so many pictures")
         loop: bool = setting(False, description="start again at the end")
         repeat: int = setting(0, ge=0, unit="frames", description="start again after so many; 0: only at the end")
@@ -50,7 +51,7 @@ class ImageSource(Block):
     def _pictures(self) -> Iterator[Item]:
         s = self.settings
         while True:
-            yield from islice(self._sequence, 0, s.repeat * s.every or None, s.every)
+            yield from islice(self._sequence, s.first, s.first + s.repeat * s.every if s.repeat else None, s.every)
             if not s.repeat:
                 return
 

@@ -9,6 +9,8 @@ from typing import Any, Literal
 from blocks.ports import Image
 from semstream.runtime import Block, Frame, In, setting
 
+MOST_SNAPSHOTS = 200
+
 
 class MetricSink(Block):
     """Compare received pictures with the sent ones, frame by frame.
@@ -20,14 +22,15 @@ class MetricSink(Block):
     Records
     -------
     One a frame: branch, seq, snr_db, channel, scheme, quantizer, bits_per_feature, side_bits_per_feature,
-    channel_uses, cbr, psnr_db, ms_ssim, lpips, height, width, latency_ms (from the source to
-    here), completed_ns. All but the last two depend on the seed alone.
+    channel_uses, cbr, concealed, psnr_db, ms_ssim, lpips, height, width, latency_ms (from the source to
+    here), completed_ns. All but the last two depend on the seed alone. ``concealed`` is 1 for a picture that was not
+    received and is shown in place of it (a header that was lost, a frame that came too late), else 0.
 
     Usage
     -----
     ``MetricSink(branch="non-uniform")``. LPIPS needs the ImageNet weights of its backbone (``semstream weights
     lpips``); where there are none on this machine its column is empty, and the log says how to get them. ``snapshots``
-    keeps the first picture of each SNR.
+    keeps the first picture of each SNR (of 200 at most).
     """
 
     reference = In(Image)
@@ -86,6 +89,7 @@ class MetricSink(Block):
                 "side_bits_per_feature": _ratio(tags.get("side_bits"), features),
                 "channel_uses": uses,
                 "cbr": _ratio(uses, sent.size),
+                "concealed": int(tags.get("concealed") is True),
                 "psnr_db": psnr(sent, got),
                 "ms_ssim": ms_ssim(sent, got) if self.settings.ms_ssim else None,
                 "lpips": self._lpips(sent, got) if self._lpips else None,
@@ -99,6 +103,8 @@ class MetricSink(Block):
     def _keep(self, reference: Frame, reconstruction: Frame) -> None:
         snr_db = reconstruction.tags.get("snr_db")
         if not self.settings.snapshots or not isinstance(snr_db, float) or snr_db in self._seen:
+            return
+        if len(self._seen) >= MOST_SNAPSHOTS:  # a measured SNR is another one in every frame
             return
         from PIL import Image as Pillow
 

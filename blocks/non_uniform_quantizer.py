@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+import numpy as np
+
 from blocks._quantizing import QuantizingBlock
 from blocks.ports import ClassifiedFeatures, Codes
 from semstream.runtime import Block, Frame, In, Out, live, setting
@@ -41,7 +43,9 @@ class NonUniformQuantizer(QuantizingBlock):
         )
         quantizer: Literal["lloyd_max", "fixed_point"] = live("lloyd_max", description="levels")
         follow_snr: bool = live(True, description="allocate for the SNR that a frame is tagged with")
-        follow_rate: bool = live(True, description="keep to the budget that a RateController has tagged a frame with")
+        follow_rate: bool = live(
+            True, description="keep to the budget that a RateController or BandGrant has tagged a frame with"
+        )
         most_channels: int = live(0, ge=0, description="send at most so many channels of features; 0: no limit")
         design_snr_db: float = live(
             math.inf, ge=-20, unit="dB", description="SNR that frames without a tag are allocated for; inf: error-free"
@@ -55,6 +59,8 @@ class NonUniformQuantizer(QuantizingBlock):
         bits, most = tags.get("budget_bits"), tags.get("most_features")
         sites = frame["features"].shape[0] * frame["features"].shape[1]
         controlled = s.follow_rate and isinstance(bits, float) and isinstance(most, int)
+        widths = tags.get("channel_bits") if s.follow_rate else None
+        allocated = isinstance(widths, bytes) and len(widths) == frame["features"].shape[2] and 0 < max(widths) <= 12
         return self.code(
             frame,
             scheme=s.scheme,
@@ -65,4 +71,5 @@ class NonUniformQuantizer(QuantizingBlock):
             class_map=frame.arrays.get("class_map"),
             noise_variance=10 ** (-snr_db / 10),
             most_features=most if controlled else s.most_channels * sites,
+            channel_bits=np.frombuffer(widths, np.uint8) if allocated and widths else None,
         )

@@ -21,6 +21,14 @@ ClassifiedFeatures = PortType(
 )
 """Features with the contribution and the priority class of each channel, or of each feature (the maps)."""
 
+Report = PortType(
+    "Report", {"distortion": ArraySpec("float32", ("C", 9)), "measured": ArraySpec("float32", ("G", "S", 3))}
+)
+"""What a user tells of a frame so that its share of a band can be set (`semstream.sharing.report`)."""
+
+Grants = PortType("Grants", {"grants": ArraySpec("float64", ("users", 4))})
+"""Shares of one frame: channels of features, channel uses, energy, bits of each user, by its number from 1 on."""
+
 _CLASS_MAP = {"class_map": ArraySpec("uint8", ("map_bytes",))}
 
 Codes = PortType("Codes", {"payload": ArraySpec("uint8", ("bytes",))}, _CLASS_MAP)
@@ -39,3 +47,6 @@ ReceivedSymbols = PortType(
     _CLASS_MAP,
 )
 """y = h ⊙ s + n with the channel state h and the noise power σ² of each symbol. Tags: also ``snr_db``, ``channel``."""
+
+Samples = PortType("Samples", {"samples": ArraySpec("complex64", ("N",))})
+"""A piece of a stream of complex samples, of any length: frames on the air are not cut as pieces are."""

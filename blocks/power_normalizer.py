@@ -23,7 +23,8 @@ class PowerNormalizer(Block):
     Output
     ------
     symbols : Symbols, complex64 (N,); a feature at 0 bits takes no symbol. Tags ``power_gain`` (float16, 16 bits of
-    side information when quantized) and ``channel_uses``.
+    side information when quantized) and ``channel_uses``. A frame with the tag ``frame_energy``, a share of a band
+    that several users have, is sent with that energy instead, however many symbols it has.
     """
 
     codes = In(Codes)
@@ -44,7 +45,11 @@ class PowerNormalizer(Block):
         except (PackingError, SideInformationError) as error:
             self.log.warning("frame %d: %s; left out", frame.seq, error)
             raise SkipFrame("payload") from None
-        symbols, gain = to_symbols(values, self.settings.power)
+        energy = frame.tags.get("frame_energy")
+        power = self.settings.power
+        if isinstance(energy, float) and 0 < energy < 1e12 and values.size:
+            power = energy / ((values.size + 1) // 2)
+        symbols, gain = to_symbols(values, power)
         # Unquantized features have unit power already, up to rounding: the gain tells the receiver nothing.
         side_bits = side.side_bits + (0 if side.scheme == "none" else SCALE_BITS)
         return Frame(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -48,6 +49,9 @@ class QamDemodulator(Block):
         header_rate: float = setting(1 / 3, ge=0.2, le=0.75, description="code rate of the header")
         iterations: int = live(15, ge=1, le=200, description="most iterations of the LDPC decoder")
         rule: Literal["sum-product", "min-sum"] = live("sum-product", description="of the decoder's checks")
+        most_frames: int = live(
+            8, ge=1, le=256, unit="frames", description="of those that wait, so many are decoded together"
+        )
 
     def start(self) -> None:
         self._link = open_link(self, self.settings.weights)
@@ -56,14 +60,36 @@ class QamDemodulator(Block):
             ("frames", "headers_lost", "words", "words_failed", "payload_bits", "channel_uses"), 0
         )
 
+    @property
+    def batch(self) -> int:
+        most: int = self.settings.most_frames
+        return most
+
     def process(self, frame: Frame) -> Frame:
+        (got,) = self._received([frame])
+        return self._given(frame, got)
+
+    def process_batch(self, frames: Sequence[Frame]) -> list[Frame | SkipFrame]:
+        given: list[Frame | SkipFrame] = []
+        for frame, got in zip(frames, self._received(frames), strict=True):
+            try:
+                given.append(self._given(frame, got))
+            except SkipFrame as skip:
+                given.append(skip)
+        return given
+
+    def _received(self, frames: Sequence[Frame]) -> list[Received | None]:
         s = self.settings
-        heard = frame["received"], frame["csi"], frame["noise_variance"]
-        (got,) = self._link.receive([heard], s.header_rate, s.iterations, s.rule)
+        heard = [(frame["received"], frame["csi"], frame["noise_variance"]) for frame in frames]
+        return self._link.receive(heard, s.header_rate, s.iterations, s.rule)
+
+    def _given(self, frame: Frame, got: Received | None) -> Frame:
+        """The frame of what was received, or what conceals it."""
         self._counts["frames"] += 1
         self._counts["channel_uses"] += frame["received"].size
-        if got is not None and got.header.seq != frame.seq % 2**16:
-            self.log.warning("frame %d: its header says number %d", frame.seq, got.header.seq)
+        number = frame.tags.get("number", frame.seq)  # a receiver of samples may have missed the first ones
+        if got is not None and got.header.seq != number % 2**16:
+            self.log.warning("frame %d: its header says number %d", number, got.header.seq)
             got = None
         if got is None:
             self._counts["headers_lost"] += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Literal
 
 from blocks._errors import told_by
@@ -14,6 +14,9 @@ from semstream.codec.side_information import SideInformationError
 from semstream.phy.errors import PhyError
 from semstream.quantize.packing import PackingError
 from semstream.runtime import Block, BlockError, Frame, In, Out, SkipFrame, live, setting
+
+FOLLOWED = ("order", "code_rate", "channel_uses", "protection", "spread_db", "layers")
+"""Fields of a `QamFormat` that a frame's tag sets."""
 
 
 class QamModulator(Block):
@@ -37,6 +40,7 @@ class QamModulator(Block):
     ``QamModulator(order=16, code_rate=0.5)``; ``code_rate=1`` is uncoded. ``channel_uses`` fills a given number of
     symbols instead, whatever the code rate then is. ``protection="code"`` gives significant bits a stronger code within
     the same channel uses, ``"power"`` more power. The header is always LDPC-coded, which takes the extra ``radio``.
+    A frame that a `RateController` has tagged with a format is sent in it, unless ``follow_rate`` is off.
     Where frames are tagged with an SNR, quantize with ``follow_snr=False``: decoded bits have no noise.
     """
 
@@ -53,6 +57,7 @@ class QamModulator(Block):
         layers: int = live(2, ge=1, le=8, description="layers of unequal protection")
         label: Literal["gray", "natural"] = live("gray", description="bits of neighbouring levels")
         header_rate: float = setting(1 / 3, ge=0.2, le=0.75, description="code rate of the header")
+        follow_rate: bool = live(True, description="keep to the format that a RateController has tagged a frame with")
         power: float = setting(1.0, gt=0, description="mean power P of a symbol; SNR is stated for P = 1")
 
     def start(self) -> None:
@@ -70,17 +75,31 @@ class QamModulator(Block):
 
     def process(self, frame: Frame) -> Frame:
         side = side_information(self, self._link.coder, frame)
+        form = self._told(frame) if self.settings.follow_rate else self._form
         try:
-            sent = self._link.transmit(frame["payload"], side, frame.seq, self._form, class_map(frame))
+            sent = self._link.transmit(frame["payload"], side, frame.seq, form, class_map(frame))
         except (PackingError, SideInformationError) as error:
             self.log.warning("frame %d: %s; left out", frame.seq, error)
             raise SkipFrame("payload") from None
         except PhyError as error:
             raise BlockError(f"block {self.name!r}: {error}") from None
         tags = {
-            "power_gain": self._form.power**0.5,
+            "power_gain": form.power**0.5,
             "side_bits": sent.header_bits,
             "channel_uses": sent.symbols.size,
             "header_uses": sent.header_symbols,
         }
         return Frame({"symbols": sent.symbols}, tags=tags)
+
+    def _told(self, frame: Frame) -> QamFormat:
+        """The format that the frame is tagged with, with this block's own header, label and power; or the block's."""
+        told = frame.tags.get("qam_format")
+        if told is None:
+            return self._form
+        try:
+            form = replace(self._form, **{name: told[name] for name in FOLLOWED})
+            form.check()
+        except (TypeError, KeyError, PhyError) as error:
+            self.log.warning("frame %d: qam_format %r is none (%s); left out", frame.seq, told, error)
+            raise SkipFrame("qam_format") from None
+        return form

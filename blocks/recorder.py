@@ -197,7 +197,15 @@ def replayed(graph: Flowgraph, edge: str, path: str, pace: str = "fast", speed: 
     new = Flowgraph(graph.name, graph.seed)
     for name, block in graph.blocks.items():
         if name not in left_out:
-            new.add(block, graph.replicas[name], graph.processes[name])
+            place = graph.placements[name]
+            new.add(
+                block,
+                graph.replicas[name],
+                graph.processes[name],
+                resources=place.resources,
+                group=place.group,
+                restarts=place.restarts,
+            )
     for e in graph.edges:
         sender = replay.port("out") if from_port(e.sender) else e.sender
         ends = {end.block.name for end in (sender, e.receiver) if end is not None}

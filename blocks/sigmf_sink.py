@@ -27,7 +27,8 @@ class SigmfSink(Block):
     Usage
     -----
     ``SigmfSink(path="air")`` writes ``air.sigmf-data`` (float32 I and Q, for GNU Radio's file source and others) and,
-    at the end, ``air.sigmf-meta``. `SigmfSource` plays it to a receiver.
+    at the end, ``air.sigmf-meta``. `SigmfSource` plays it to a receiver. What is said of the frames is one JSON text,
+    in memory until the end: to record for days, take `Recorder`.
     """
 
     recorded = In(ANY)

@@ -2,15 +2,18 @@
 
     python flowgraphs/adaptive_link.py
     python flowgraphs/adaptive_link.py --snr estimated --channel rayleigh --frames 120
+    python flowgraphs/adaptive_link.py --modulation qam            # bits: order, code rate and bits follow the SNR
 
 Every `--dwell` frames there is another bandwidth (channel uses a frame) and another SNR. The adaptive branch sends what
 fits; a fixed budget that does not fit comes too late, and the receiver shows its last picture again. All branches send
-the same pictures over the same channel. Prints each branch's mean quality, and what adapting gains over the best fixed.
+the same pictures over the same channel. With `--modulation qam` (the extra `radio`) all of them fill the bandwidth with
+bits: the adaptive one takes order, code rate and bits by the SNR, the others keep those that were made for one SNR.
+Prints each branch's mean quality, and what adapting gains over the best fixed.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
@@ -24,6 +27,8 @@ from blocks import (
     MetricSink,
     NonUniformQuantizer,
     PowerNormalizer,
+    QamDemodulator,
+    QamModulator,
     RateController,
     SnrEstimator,
     SnrSweep,
@@ -34,6 +39,7 @@ from semstream.runtime import Block, Flowgraph, Run
 from semstream.script import Channel, Frames, Size, Snr, Source, numbers, run_as_command, swept_pictures
 
 C = 32
+BACKOFF_DB = 1.0
 
 
 def flowgraph(
@@ -44,29 +50,53 @@ def flowgraph(
         Literal["given", "estimated"], typer.Option(help="what the controller knows: the SNR, or one made from pilots")
     ] = "given",
     snr_db: Snr = "13,4,10,1,7",
-    fixed: Annotated[str, typer.Option(help="channels of features that the fixed branches send, of 32")] = "4,8,16,32",
+    fixed: Annotated[
+        str, typer.Option(help="channels of features, of 32, or as qam dB to be made for; 4,8,16,32 or 1,4,7,10,13")
+    ] = "",
+    modulation: Annotated[Literal["pam", "qam"], typer.Option(help="amplitudes, or bits over QAM with LDPC")] = "pam",
+    backoff: Annotated[float, typer.Option(help="dB that qam leaves below the SNR that is known")] = BACKOFF_DB,
     frames: Frames = 100,
     dwell: Annotated[int, typer.Option(help="frames that meet the same bandwidth and SNR", min=1)] = 5,
 ) -> Flowgraph:
     """Stream pictures while bandwidth and SNR change, adapting and not."""
-    budgets = [int(n) for n in numbers(fixed)]
-    if not all(1 <= n <= C for n in budgets):
+    choices = numbers(fixed or ("4,8,16,32" if modulation == "pam" else "1,4,7,10,13"))
+    if modulation == "pam" and not all(1 <= n <= C for n in choices):
         raise typer.BadParameter(f"--fixed: expected numbers from 1 to {C}, got {fixed!r}")
     graph = Flowgraph("adaptive_link", credit=1)
 
     sweep, classify = SnrSweep(snr_db=numbers(snr_db), hold=dwell), ContributionClassifier()
     camera, bandwidth = swept_pictures(source, size, frames, frames), BandwidthSchedule(hold=dwell)
-    graph.connect(camera, bandwidth, sweep, SnrEstimator(channel=channel), SwinEncoder(), classify)
+    estimator = SnrEstimator(channel=channel)
+    if modulation == "qam":
+        # Below CBR 1/6 a header takes much of a frame; and bits forgive no estimate that lags behind.
+        bandwidth, estimator = (
+            BandwidthSchedule(hold=dwell, low=1 / 6),
+            SnrEstimator(channel=channel, memory=0, pilots=256),
+        )
+    graph.connect(camera, bandwidth, sweep, estimator, SwinEncoder(), classify)
 
-    adaptive: list[Block] = [RateController(snr=snr), NonUniformQuantizer()]
-    branches = {"adaptive": adaptive} | {f"fixed {n}": [fixed_quantizer(n)] for n in budgets}
+    branches: dict[str, list[Block]]
+    if modulation == "pam":
+        branches = {"adaptive": [RateController(snr=snr), NonUniformQuantizer()]}
+        branches |= {f"fixed {n:g}": [fixed_quantizer(int(n))] for n in choices}
+    else:
+        bits: dict[str, Any] = {"modulation": "qam", "channel": channel, "backoff_db": backoff}
+        branches = {"adaptive": [RateController(snr=snr, **bits), NonUniformQuantizer()]}
+        for made_for in choices:
+            fixed_rate = RateController(snr="fixed", fixed_snr_db=made_for, **bits)
+            branches[f"fixed {made_for:g} dB"] = [fixed_rate, NonUniformQuantizer()]
     for branch, quantizer in branches.items():
+        sender, receiver = ends(modulation)
         air = FadingChannel(channel=channel, noise_key="air")
         sink = MetricSink(name=f"{branch.replace(' ', '-')}.metrics", branch=branch, lpips="off", ms_ssim=False)
-        receiver = [Dequantizer(), SwinDecoder(), KeepLast()]
-        graph.connect(classify, *quantizer, PowerNormalizer(), air, *receiver, sink.reconstruction)
+        graph.connect(classify, *quantizer, sender, air, receiver, SwinDecoder(), KeepLast(), sink.reconstruction)
         graph.connect(sweep, sink.reference, depth=16)
     return graph
+
+
+def ends(modulation: str) -> tuple[Block, Block]:
+    """From codes to symbols, and from received symbols to features."""
+    return (PowerNormalizer(), Dequantizer()) if modulation == "pam" else (QamModulator(), QamDemodulator())
 
 
 def fixed_quantizer(channels: int) -> Block:
@@ -78,13 +108,14 @@ def gain(run: Run) -> list[str]:
     """Each branch's mean quality, and what adapting gains over the best fixed budget."""
     quality: dict[str, list[float]] = {}
     for record in (record for records in run.records.values() for record in records):
-        quality.setdefault(record["branch"], []).append(record["psnr_db"])
+        if "psnr_db" in record:  # demodulators report too
+            quality.setdefault(record["branch"], []).append(record["psnr_db"])
     mean = {branch: float(np.mean(values)) for branch, values in quality.items()}
     lines = [f"{branch}: {value:.2f} dB over all frames" for branch, value in mean.items()]
     rivals = mean.keys() - {"adaptive"}
     if "adaptive" in mean and rivals:
         best = max(rivals, key=lambda branch: mean[branch])
-        lines.append(f"adapting gains {mean['adaptive'] - mean[best]:.2f} dB over the best fixed budget ({best})")
+        lines.append(f"adapting gains {mean['adaptive'] - mean[best]:.2f} dB over the best fixed choice ({best})")
     return lines
 
 

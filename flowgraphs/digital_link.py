@@ -2,6 +2,7 @@
 
     python flowgraphs/digital_link.py
     python flowgraphs/digital_link.py --design-snr 10 --snr 4,6,8,9,10,11,13 --size 96 --channel rician
+    python flowgraphs/digital_link.py --branches ldpc --fps 25 --frames 500 --snr 7    # in real time
 
 `pam` makes each feature an amplitude. The others fill the same channel uses, header and all, with bits over QAM, in a
 format made for one SNR and kept while the SNR steps: `uncoded` dequantizes softly what it hears, `power` and `unequal`
@@ -31,9 +32,10 @@ from semstream.codec.qam_design import filling
 from semstream.phy.capacity import bits_per_use
 from semstream.runtime import Block, Flowgraph, Run
 from semstream.runtime.files.overrides import assign
-from semstream.script import Channel, Frames, Snr, Source, names, numbers, run_as_command, swept_pictures
+from semstream.script import Channel, Fps, Frames, Snr, Source, names, numbers, run_as_command, swept_pictures
 
 BRANCHES = ("pam", "uncoded", "power", "unequal", "ldpc")
+CREDIT = 4
 
 
 def flowgraph(
@@ -44,15 +46,17 @@ def flowgraph(
     branches: Annotated[str, typer.Option(help=f"of {', '.join(BRANCHES)}")] = ",".join(BRANCHES),
     channel: Channel = "awgn",
     frames: Frames = 80,
+    fps: Fps = 0.0,
     weights: Annotated[str, typer.Option(help="weights of the codec, name or file")] = "",
 ) -> Flowgraph:
     """Stream pictures as amplitudes and as bits, and report their quality against SNR."""
     snr_db = numbers(snr)
     hold = -(-frames // len(snr_db))
-    graph = Flowgraph("digital_link", credit=1)
+    # With credit for several frames some wait where it takes longest, and are decoded together.
+    graph = Flowgraph("digital_link", policy="drop_oldest" if fps else "block", credit=CREDIT)
 
     sweep, classify = SnrSweep(snr_db=snr_db, hold=hold), ContributionClassifier()
-    graph.connect(swept_pictures(source, size, frames, hold), sweep, SwinEncoder(), classify)
+    graph.connect(swept_pictures(source, size, frames, hold, fps), sweep, SwinEncoder(), classify)
 
     for branch in names(branches, BRANCHES):
         transmitter, demodulator = modulation(branch, (size, size), design_snr, weights)

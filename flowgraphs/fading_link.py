@@ -2,7 +2,7 @@
 
     python flowgraphs/fading_link.py
     python flowgraphs/fading_link.py --coherence frame --snr 5,10,15 --bits 4
-    python flowgraphs/fading_link.py --coherence 64 --csi perfect,estimated --pilots 0.1
+    python flowgraphs/fading_link.py --coherence 64 --csi perfect,estimated --pilots 0.1 --interleave
     python flowgraphs/fading_link.py --channels doppler,tdl,cdl --csi estimated   # Sionna's, the extra radio
 
 Leaves records.csv, records.jsonl, table.txt, quality_vs_snr.png and frames.png in --out.
@@ -45,6 +45,7 @@ def flowgraph(
     csi: Annotated[str, typer.Option(help="perfect, estimated, or both side by side")] = "perfect",
     pilots: Annotated[float, typer.Option(help="share of channel uses, where estimated", min=0.002, max=0.5)] = 0.1,
     doppler: Annotated[float, typer.Option(help="of doppler, tdl and cdl, of the symbol rate", min=0, max=0.5)] = 1e-3,
+    interleave: Annotated[bool, typer.Option("--interleave", help="spread each fade over the picture")] = False,
     frames: Frames = 50,
 ) -> Flowgraph:
     """Stream pictures over fading channels and report their quality against SNR."""
@@ -62,7 +63,7 @@ def flowgraph(
     for channel, knowledge in product(names(channels, CHANNELS + MOVING), known):
         air = FadingChannel(
             channel=channel, coherence=fade, rician_k=rician_k, csi=knowledge, pilots=share, doppler=doppler,
-            noise_key="air",
+            interleave=interleave, noise_key="air",
         )  # fmt: skip
         branch = channel if len(known) == 1 else f"{channel}-{knowledge}"
         sink = MetricSink(name=f"{branch}.metrics", branch=branch)

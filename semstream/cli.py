@@ -19,6 +19,7 @@ from semstream.commands import WRONG
 
 GROUPS = {
     "semstream.commands.running": ("run",),
+    "semstream.commands.serving": ("serve",),
     "semstream.commands.flowgraphs": ("validate", "graph", "schema"),
     "semstream.commands.library": ("blocks", "new-block"),
     "semstream.commands.weights": ("weights",),

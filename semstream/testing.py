@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, overload
 
+from semstream.runtime.block.batch import Done, done_together
 from semstream.runtime.block.block import Block, Out
 from semstream.runtime.block.calling import Numbering, by_port, call, check, source_items, stamp
 from semstream.runtime.block.settings import changed
@@ -49,11 +50,24 @@ class Harness:
 
     def give(self, *frames: Frame, **by_port: Frame) -> None:
         """Process one input: a frame, or a frame a port."""
-        inputs = by_port or dict(zip(self.block.inputs, frames, strict=True))
+        self._work(by_port or dict(zip(self.block.inputs, frames, strict=True)))
+
+    def give_batch(self, frames: Iterable[Frame]) -> None:
+        """Process frames of a block with one input as if they had all been waiting, however many `Block.batch` says."""
+        frames = list(frames)
+        (port,) = self.block.inputs
+        while frames:
+            together = frames[: max(1, self.block.batch)]
+            done = done_together(self.block, together) if len(together) > 1 else [None]
+            for frame, of_frame in zip(together, done, strict=False):
+                self._work({port: frame}, of_frame)
+            del frames[: len(together)]
+
+    def _work(self, inputs: Mapping[str, Frame], done: Done | None = None) -> None:
         for port, frame in inputs.items():
             check(self.block, _as_out(self.block, port), frame)
         try:
-            for port, output in call(self.block, inputs, self._numbering):
+            for port, output in call(self.block, inputs, self._numbering, done):
                 self.outputs[port].append(output)
         except SkipFrame as skip:
             self.skips.append(skip.reason)
@@ -162,7 +176,7 @@ def harness_of(block: Block) -> Harness:
 
 
 def _run_join(harness: Harness, frames: dict[str, list[Frame]]) -> None:
-    join: Join[Frame] = Join(harness.block.inputs)
+    join: Join[Frame] = Join(frames)
     for i in range(max(map(len, frames.values()), default=0)):
         for port, items in frames.items():
             if i < len(items):
@@ -171,7 +185,7 @@ def _run_join(harness: Harness, frames: dict[str, list[Frame]]) -> None:
                 harness.unmatched += len(unmatched)
                 if complete is not None:
                     harness.give(**complete)
-    for port in harness.block.inputs:
+    for port in frames:
         harness.unmatched += len(join.end(port)[0])
 
 

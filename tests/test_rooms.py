@@ -17,9 +17,10 @@ TOPS = ("semstream", "blocks", "flowgraphs", "tools")
 
 RUNTIME = "semstream.runtime"
 FLOORS = [  # from the ground up; a room imports what stands on lower floors, never its neighbours nor what is above
-    {"runtime.errors", "runtime.counters", "quantize", "phy", "metrics", "data", "drawing", "progress"},
+    {"runtime.errors", "runtime.counters", "runtime.records"},
+    {"quantize", "phy", "metrics", "data", "drawing", "progress"},
     {"runtime.frames", "codec", "radio"},
-    {"runtime.block"},
+    {"runtime.block", "sharing"},
     {"runtime.graph"},
     {"runtime.edges", "runtime.files", "runtime.report"},
     {"runtime.engines"},
@@ -29,18 +30,21 @@ FLOORS = [  # from the ground up; a room imports what stands on lower floors, ne
     {"runtime"},  # the public face, which hands names on
     {"testing", "monitor"},
     {"blocks"},
-    {"script"},
+    {"script", "serving"},
     {"commands"},
     {"cli", "flowgraphs"},
-    {"tools.bench_parts", "tools.evaluation", "tools.far_hosts", "tools.training"},
-    {"tools.reproduction"},
+    {"tools.bench_parts", "tools.evaluation", "tools.training", "tools.soaking", "tools.fuzzing", "tools.far_hosts"},
+    {"tools.reproduction", "tools.sweeping"},
     {
         "tools.across_hosts",
         "tools.bench",
         "tools.evaluate",
+        "tools.fuzz",
         "tools.profile",
         "tools.reproduce",
         "tools.screenshot",
+        "tools.soak",
+        "tools.sweep",
         "tools.train",
     },
 ]
@@ -119,7 +123,7 @@ def test_every_room_says_what_it_is_for() -> None:
             assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{name} does not say what it is for"
 
 
-@pytest.mark.parametrize("room", ["codec", "quantize", "phy", "metrics", "data"])
+@pytest.mark.parametrize("room", ["codec", "quantize", "phy", "metrics", "data", "sharing"])
 def test_the_mathematics_imports_neither_runtime_nor_zeromq_nor_blocks(room: str) -> None:
     for path in (ROOT / "semstream" / room).rglob("*.py"):
         found = re.findall(r"^\s*(?:from|import) +(zmq|semstream\.runtime|blocks)\b", path.read_text(), re.MULTILINE)

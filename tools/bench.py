@@ -4,9 +4,9 @@
     python tools/bench.py --only hop,pack
     python tools/bench.py --quick            # a smoke test; its numbers are rough
 
-Leaves bench.json and bench.md in --out. Parts: hop, age, chain, pack, codec, link, start, overhead, monitor, ldpc (see
-`tools/bench_parts`). Each measures in fresh processes with one OpenMP thread, codec with two. Peers: raw pyzmq,
-numpy.packbits, plain timm, and ezmsg where it is installed.
+Leaves bench.json and bench.md in --out. Parts: hop, age, chain, pack, codec, link, start, overhead, monitor, ldpc,
+replicas (see `tools/bench_parts`). Each measures in fresh processes with one OpenMP thread, codec with two. Peers: raw
+pyzmq, numpy.packbits, plain timm, and ezmsg where it is installed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tools.bench_parts import facts
 from tools.bench_parts.report import Result, Table, goals_table
 from tools.bench_parts.workers import WorkerError
 
-PARTS = ("hop", "age", "chain", "pack", "codec", "link", "start", "overhead", "monitor", "ldpc")
+PARTS = ("hop", "age", "chain", "pack", "codec", "link", "start", "overhead", "monitor", "ldpc", "replicas")
 
 
 def arguments() -> argparse.Namespace:

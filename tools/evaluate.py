@@ -65,6 +65,7 @@ def arguments() -> argparse.Namespace:
     add("--csi", nargs="+", choices=cases_of.CSI, default=["perfect"], help="both: on the same pilots and noise")
     add("--pilots", type=float, default=0.1, help="share of channel uses, where CSI is estimated")
     add("--coherence", default="symbol", help="channel uses over which a fade holds, or symbol or frame")
+    add("--interleave", action="store_true", help="spread each fade over the picture")
     add("--baselines", nargs="+", choices=cases_of.BASELINES, default=[], help="on the same channel uses")
     add("--weights", nargs="+", default=[""], help="names of shipped weights or files; several are compared")
     add("--lpips", choices=("auto", "vgg", "alex", "squeeze", "off"), default="auto", help="backbone of LPIPS")
@@ -125,7 +126,7 @@ def main() -> int:
     cases = make_cases(
         options.channel, options.snr, options.scheme, options.bits, options.quantizer, options.contribution,
         options.dequantize, options.classes, options.baselines, options.modulation, options.design_snr, options.csi,
-        options.pilots, options.coherence,
+        options.pilots, options.coherence, options.interleave,
     )  # fmt: skip
     results = Results(options.out)
     pictures = open_pictures(options.images, options.limit, options.size)

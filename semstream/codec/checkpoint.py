@@ -67,6 +67,10 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
             return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"weights {path}: not a whole safetensors file ({error}); fetch or train it again") from None
+    except (TypeError, AttributeError) as error:  # a dtype that NumPy has not: bfloat16, float8
+        raise WeightsError(
+            f"weights {path}: a tensor's type is not known here ({error}); save it in fp16 or fp32"
+        ) from None
 
 
 def load(name: str = "", device: str = "cpu") -> Loaded:
@@ -92,10 +96,13 @@ def load(name: str = "", device: str = "cpu") -> Loaded:
     tensors, metadata = _read(path)
     if "config" not in metadata:
         raise WeightsError(f"weights {path}: no codec configuration in the file's metadata; not made by tools/train.py")
-    try:
-        codec = SemanticCodec(CodecConfig.from_json(metadata["config"]))
-    except ConfigError as error:
-        raise WeightsError(f"weights {path}: {error}") from None
+    config = _config(path, metadata["config"])
+    if sum(value.size for value in tensors.values()) < config.least_parameters:  # before memory is taken for it
+        raise WeightsError(
+            f"weights {path}: a codec of this configuration has {config.least_parameters} parameters or more, which is "
+            "more than the file holds; it does not belong to the configuration that it names"
+        )
+    codec = SemanticCodec(config)
     expected = codec.state_dict()
     given = {key: value for key, value in tensors.items() if not key.startswith(_PROFILE)}
     for key in sorted(expected.keys() | given.keys()):
@@ -123,11 +130,18 @@ def load_profile(name: str = "") -> tuple[Profile, dict[str, str]]:
     """
     path = weights_path(name)
     tensors, metadata = _read(path)
-    config = CodecConfig.from_json(metadata.get("config", "{}"))
+    config = _config(path, metadata.get("config", "{}"))
     profile = _profile(path, tensors, config.channels)
     if profile is None:
         raise WeightsError(f"weights {path}: no profile in the file; run tools/profile.py on it")
     return profile, metadata
+
+
+def _config(path: Path, text: str) -> CodecConfig:
+    try:
+        return CodecConfig.from_json(text)
+    except ConfigError as error:
+        raise WeightsError(f"weights {path}: {error}") from None
 
 
 def _profile(path: Path, tensors: Mapping[str, Any], channels: int) -> Profile | None:

@@ -59,6 +59,7 @@ class FeatureCoder:
         class_map: NDArray[np.uint8] | None = None,
         noise_variance: float = 0.0,
         most_features: int = 0,
+        channel_bits: NDArray[np.uint8] | None = None,
     ) -> Coded:
         """Code one frame's features within a budget.
 
@@ -72,6 +73,8 @@ class FeatureCoder:
             As in `Profile.allocate`; scheme ``none`` sends the features as they are.
         class_map
             (h, w, C) uint8 class of every feature, for element granularity; its bits come out of the budget.
+        channel_bits
+            (C,) uint8 bits of each channel, where they have been allocated already; then no budget is looked at.
 
         Raises
         ------
@@ -89,16 +92,18 @@ class FeatureCoder:
             return Coded(payload, None, side)
         if class_map is not None:
             return self._quantize_map(features, class_map, scheme, mean_bits, quantizer, size, scale, noise_variance)
-        bits = self.profile.allocate(
-            scheme,
-            mean_bits,
-            feature_count=features.size,
-            classes=classes,
-            contribution=contribution,
-            quantizer=quantizer,
-            noise_variance=noise_variance,
-            most_features=most_features,
-        )
+        bits = channel_bits
+        if bits is None:
+            bits = self.profile.allocate(
+                scheme,
+                mean_bits,
+                feature_count=features.size,
+                classes=classes,
+                contribution=contribution,
+                quantizer=quantizer,
+                noise_variance=noise_variance,
+                most_features=most_features,
+            )
         # A group a channel: a transposed view is all that packing needs, where gathering equal widths would copy.
         codes = self.profile.quantizers[quantizer].quantize(features, bits).reshape(-1, len(bits)).T
         sent = bits > 0

@@ -6,6 +6,11 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
+_MOST = {
+    "channels": 4096, "patch": 64, "widths": 8192, "depths": 64, "heads": 256, "window": 32, "lap": 63,
+}  # fmt: skip
+MOST_STAGES = 6
+
 
 class ConfigError(ValueError):
     """A codec configuration that cannot be built: says which setting, what was expected and what came."""
@@ -50,6 +55,19 @@ class CodecConfig:
     lap: int = 1
 
     def __post_init__(self) -> None:
+        for name, most in _MOST.items():
+            value: Any = getattr(self, name)
+            several = name in ("widths", "depths", "heads")
+            each = value if isinstance(value, tuple) and several else (value,)
+            if isinstance(value, tuple) != several or not all(type(n) is int and 1 <= n <= most for n in each):
+                kind = "a list of whole numbers" if several else "a whole number"
+                raise ConfigError(f"codec: {name} must be {kind}, at least 1, at most {most}, got {value!r:.100}")
+        if type(self.mlp_ratio) not in (int, float) or not 0 < self.mlp_ratio <= 16:
+            raise ConfigError(f"codec: mlp_ratio must be a number above 0, at most 16, got {self.mlp_ratio!r:.100}")
+        if type(self.linear_path) is not bool or type(self.gated) is not bool:
+            raise ConfigError("codec: linear_path and gated must be true or false")
+        if len(self.widths) > MOST_STAGES:
+            raise ConfigError(f"codec: at most {MOST_STAGES} stages, got {len(self.widths)}")
         if not self.widths or not len(self.widths) == len(self.depths) == len(self.heads):
             raise ConfigError(
                 f"codec: widths, depths, heads need one entry a stage, got {self.widths}, {self.depths}, {self.heads}"
@@ -59,10 +77,8 @@ class CodecConfig:
                 raise ConfigError(f"codec: a stage of width {width} cannot be split over {head} heads")
         if self.gated and not self.linear_path:
             raise ConfigError("codec: gates scale the linear path; gated needs linear_path")
-        if self.lap < 1 or self.lap % 2 == 0:
+        if self.lap % 2 == 0:
             raise ConfigError(f"codec: lap must be an odd number of sites, got {self.lap}")
-        if min(self.channels, self.patch, self.window, *self.depths) < 1:
-            raise ConfigError("codec: channels, patch, window and depths must all be at least 1")
 
     @property
     def stride(self) -> int:
@@ -73,6 +89,13 @@ class CodecConfig:
     def channel_bandwidth_ratio(self) -> float:
         """Complex channel uses a source value when every feature takes one real dimension."""
         return self.channels / 2 / (3 * self.stride**2)
+
+    @property
+    def least_parameters(self) -> int:
+        """Parameters of attention and MLPs at one end, and of the linear path there: what there is at the least."""
+        blocks = zip(self.widths, self.depths, strict=True)
+        swin = sum(depth * (4 * width**2 + 2 * width * int(self.mlp_ratio * width)) for width, depth in blocks)
+        return swin + self.linear_path * self.channels * 3 * self.stride**2
 
     def to_json(self) -> str:
         """Write the configuration as a JSON object."""
@@ -89,7 +112,7 @@ class CodecConfig:
         """
         try:
             values: Any = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"codec: configuration is not JSON ({error})") from None
         known: set[str] = {field.name for field in fields(cls)}
         if not isinstance(values, dict) or set(values) - known:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semstream.codec.profile import QUANTIZERS
-from semstream.codec.side_information import SCHEMES, SideInformationError
+from semstream.codec.side_information import MAX_SIDE, SCHEMES, SideInformationError
 from semstream.phy.protection import PROTECTIONS
 from semstream.phy.qam import ORDERS
 from semstream.quantize.bitwise import LABELS
@@ -26,6 +26,8 @@ SEQ_BITS = 16
 SYMBOLS_BITS = 20
 MAX_WIDTH = 12
 SPREAD_STEP_DB = 0.25
+MAX_SAMPLES = 2**26
+"""Of a picture: more than a port carries are not believed, before memory is taken for them."""
 
 Bits = NDArray[np.uint8]
 
@@ -113,6 +115,10 @@ class FrameHeader:
         read = _Reader(bits)
         seq = read.take(SEQ_BITS)
         size = read.number(), read.number()
+        if max(size) > MAX_SIDE or 3 * size[0] * size[1] > MAX_SAMPLES:
+            raise SideInformationError(
+                f"header: expected sides of at most {MAX_SIDE} pixels, {MAX_SAMPLES} samples in all, got {size}"
+            )
         scale = read.half()
         gain = read.half() if read.take(1) else 1.0
         scheme = _one_of(SCHEMES, read.take(3), "scheme")

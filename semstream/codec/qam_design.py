@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from semstream.codec.checkpoint import load_profile
@@ -10,6 +11,7 @@ from semstream.codec.config import CodecConfig
 from semstream.codec.qam_format import QamFormat
 from semstream.codec.qam_link import QamLink
 from semstream.phy.base_graph import LEAST_RATE
+from semstream.phy.capacity import bits_per_use
 from semstream.phy.errors import PhyError
 from semstream.phy.information import best_order, code_rate
 from semstream.phy.qam import ORDERS
@@ -58,6 +60,26 @@ def designed(kind: str, snr_db: float, channel_uses: int, *, spread_db: float = 
     if kind == "ldpc":
         return QamFormat(order, rate, channel_uses, **format)
     return QamFormat(order, rate, channel_uses, "code", spread_db, 2 if spread_db <= 1 else 3, **format)
+
+
+def equivalent_snr_db(channel: str, snr_db: float) -> float:
+    """SNR at which AWGN carries as much as a fading channel that is known, many fades a frame.
+
+    Parameters
+    ----------
+    channel
+        ``awgn``, ``rayleigh``, ``rician`` or ``composite``; of this the fading alone, for its noise swings from frame
+        to frame, which an estimate of the SNR follows and a label does not.
+    snr_db
+        Es/N0 in dB.
+
+    Raises
+    ------
+    ValueError
+        For another channel.
+    """
+    bits = bits_per_use("rician" if channel == "composite" else channel, snr_db)
+    return 10 * math.log10(2**bits - 1) if math.isfinite(bits) else math.inf
 
 
 def link_of(weights: str = "") -> QamLink:

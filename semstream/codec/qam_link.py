@@ -85,7 +85,7 @@ class QamLink:
         self._stride = stride
         profile = coder.profile
         ranked = profile.contribution["sensitivity"].astype(np.float64) * profile.variance
-        self._channel_order = np.argsort(-np.round(10 * np.log10(ranked + 1e-30), 1), kind="stable").tolist()
+        self._channel_order: list[int] = np.argsort(-np.round(10 * np.log10(ranked + 1e-30), 1), kind="stable").tolist()
         self._coders: dict[tuple[str, str], BitCoder] = {}
 
     def transmit(
@@ -215,6 +215,9 @@ class QamLink:
         header = FrameHeader.from_bits(content, self._channel_order)
         symbols, variance = equalized.unbiased / header.gain, equalized.noise_variance / np.float32(header.gain**2)
         shape = self.feature_shape(header.size)
+        told = 0 if header.class_map else shape[0] * shape[1] * sum(header.widths)
+        if told > symbols.size * bits_per_symbol(header.order):
+            raise SideInformationError("header: tells of more bits than the symbols that came can hold")
         side = SideInformation(
             shape, header.size, header.scale, header.scheme, header.quantizer, header.widths, header.class_map, 0,
             content.size + CRC_BITS,
@@ -278,6 +281,11 @@ class QamLink:
     def feature_shape(self, size: tuple[int, int]) -> tuple[int, int, int]:
         """(h, w, C) of the features of a picture (H, W)."""
         return -(-size[0] // self._stride), -(-size[1] // self._stride), self.coder.profile.channels
+
+    @property
+    def channel_order(self) -> list[int]:
+        """Channels in the order in which a header tells their widths."""
+        return self._channel_order
 
     def _bit_coder(self, quantizer: str, label: str) -> BitCoder:
         key = quantizer, label

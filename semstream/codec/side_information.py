@@ -17,6 +17,7 @@ SCALE_BITS = 16
 """Bits of a scale or gain sent as float16."""
 SCHEMES = ("none", "uniform", "fixed", "cumulative", "proportional", "optimal")
 MAX_SITES = 2**24
+MAX_SIDE = 2**16
 
 
 class SideInformationError(ValueError):
@@ -94,7 +95,7 @@ class SideInformation:
         bits: Any = tags.get("bits")
         is_shape = isinstance(shape, list) and len(shape) == 3 and all(whole(n, 1, MAX_SITES) for n in shape)
         need("shape", is_shape and shape[2] == channels and shape[0] * shape[1] <= MAX_SITES, f"[h, w, {channels}]")
-        is_size = isinstance(size, list) and len(size) == 2 and all(whole(n, 1, 2**16) for n in size)
+        is_size = isinstance(size, list) and len(size) == 2 and all(whole(n, 1, MAX_SIDE) for n in size)
         need("size", is_size, "[H, W] in pixels")
         need("scale", isinstance(scale, float) and 0 < scale < 1e4, "a positive number")
         need("scheme", tags.get("scheme") in SCHEMES, f"one of {', '.join(SCHEMES)}")

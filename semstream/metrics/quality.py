@@ -76,7 +76,8 @@ def psnr(reference: NDArray[Any], picture: NDArray[Any]) -> float:
     """
     peak = check_pair(reference, picture)
     difference = np.subtract(reference, picture, dtype=np.float64).reshape(-1)
-    squared = float(difference @ difference) / difference.size
+    # Not by BLAS: its threads wait for each other busily, which on full cores took 12 ms for 64×64 pixels.
+    squared = float(np.einsum("i,i->", difference, difference)) / difference.size
     return math.inf if squared == 0.0 else 10.0 * math.log10(peak * peak / squared)
 
 

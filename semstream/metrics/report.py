@@ -9,6 +9,7 @@ A record is a flat dict, one for each frame and branch. Known keys, all optional
 ``bits_per_feature``                   payload bits a feature
 ``side_bits_per_feature``              side information, bits a feature
 ``cbr``                                complex channel uses / (3 H W)
+``concealed``                          1 for a picture that was not received, and is shown in place of it; else 0
 ``latency_ms``                         source to sink
 ``completed_ns``                       time of completion, any clock that counts nanoseconds
 =====================================  =========================================================================
@@ -19,11 +20,13 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,6 +43,7 @@ _COLUMNS: tuple[tuple[str, str, int], ...] = (
     ("bits/feat", "bits_per_feature", 3),
     ("side/feat", "side_bits_per_feature", 4),
     ("CBR", "cbr", 4),
+    ("concealed", "concealed", 0),
     ("frames/s", "frames_per_s", 1),
     ("p50 ms", "latency_ms_p50", 1),
     ("p99 ms", "latency_ms_p99", 1),
@@ -61,53 +65,98 @@ def summarise(records: Iterable[Record]) -> list[dict[str, Any]]:
         By rising SNR, branches in order of first appearance. Each holds ``branch``, ``snr_db``, ``count`` (frames);
         for every numeric key K of its records the mean ``K`` and the sample standard deviation ``K_std``, over the
         values that were measured (None for none; no deviation of fewer than two, or of infinite ones);
-        ``latency_ms_p50`` and ``latency_ms_p99``; ``frames_per_s`` from the completion times, (count - 1) / (last -
-        first); and every other key that has one value in the whole group.
+        ``latency_ms_p50`` and ``latency_ms_p99``; how many pictures were ``concealed``; ``frames_per_s`` from the
+        completion times, (count - 1) / (last - first); and every other key that has one value in the whole group.
 
     Raises
     ------
     ValueError
         If a record has no ``branch`` or no numeric ``snr_db``.
     """
-    groups: dict[tuple[float, str], list[Record]] = {}
+    groups: dict[tuple[float, str], _Group] = {}
     branches: dict[str, int] = {}
     for record in records:
         snr = _number(record.get("snr_db"))
         if "branch" not in record or snr is None:
             raise ValueError(f"record: expected branch and snr_db, got {dict(record)}; add both where it is published")
         branches.setdefault(record["branch"], len(branches))
-        groups.setdefault((snr, record["branch"]), []).append(record)
+        groups.setdefault((snr, record["branch"]), _Group()).add(record)
     ordered = sorted(groups, key=lambda key: (key[0], branches[key[1]]))
     return [_summary(branch, snr, groups[snr, branch]) for snr, branch in ordered]
 
 
-def _summary(branch: str, snr: float, group: list[Record]) -> dict[str, Any]:
-    row: dict[str, Any] = {"branch": branch, "snr_db": snr, "count": len(group)}
-    for key in dict.fromkeys(key for record in group for key in record if key not in _NOT_MEASURED):
-        values = [record[key] for record in group if record.get(key) is not None]
-        numbers = [number for number in map(_number, values) if number is not None]
-        if len(numbers) < len(values) and not any(isinstance(value, float | np.floating) for value in values):
-            if all(value == values[0] for value in values):
-                row[key] = values[0]  # a setting, such as the channel's name
+class _Column:
+    """The values of one key, without the records: those of a day would not fit into memory."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.numbers = array("d")
+        self.has_floats = False
+        self.first: Any = None
+        self.is_one_value = True
+
+    def add(self, value: Any) -> None:
+        self.first = value if not self.count else self.first
+        self.count += 1
+        number = _number(value)
+        if number is not None:
+            self.numbers.append(number)
+        self.has_floats |= isinstance(value, float | np.floating)
+        # Whether a setting has changed is asked of no measured value.
+        self.is_one_value = self.is_one_value and (self.has_floats or bool(value == self.first))
+
+
+class _Group:
+    """The records of one branch at one SNR."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.columns: dict[str, _Column] = {}
+        self.completed = 0
+        self.first_ns = self.last_ns = 0
+
+    def add(self, record: Record) -> None:
+        self.count += 1
+        for key, value in record.items():
+            if key in _NOT_MEASURED:
+                continue
+            column = self.columns.get(key)
+            if column is None:
+                column = self.columns[key] = _Column()
+            if value is not None:
+                column.add(value)
+        at = record.get("completed_ns")
+        if at is not None:
+            self.first_ns = min(at, self.first_ns) if self.completed else at
+            self.last_ns = max(at, self.last_ns) if self.completed else at
+            self.completed += 1
+
+
+def _summary(branch: str, snr: float, group: _Group) -> dict[str, Any]:
+    row: dict[str, Any] = {"branch": branch, "snr_db": snr, "count": group.count}
+    for key, column in group.columns.items():
+        numbers = np.frombuffer(column.numbers) if column.numbers else np.zeros(0)
+        if len(numbers) < column.count and not column.has_floats:
+            if column.is_one_value:
+                row[key] = column.first  # a setting, such as the channel's name
             continue
-        row[key] = float(np.mean(numbers)) if numbers else None
+        if key == "concealed":
+            row[key] = int(numbers.sum())
+            continue
+        row[key] = float(np.mean(numbers)) if len(numbers) else None
         spread = len(numbers) > 1 and np.isfinite(numbers).all()
         row[f"{key}_std"] = float(np.std(numbers, ddof=1)) if spread else None
         if key == "latency_ms":
             for percent in (50, 99):
                 row[f"latency_ms_p{percent}"] = percentile(numbers, percent)
-    row["frames_per_s"] = _rate([record["completed_ns"] for record in group if record.get("completed_ns") is not None])
+    span = group.last_ns - group.first_ns
+    row["frames_per_s"] = (group.completed - 1) * 1e9 / span if span > 0 else None
     return row
 
 
-def percentile(values: Sequence[float], percent: float) -> float | None:
+def percentile(values: Sequence[float] | NDArray[np.float64], percent: float) -> float | None:
     """Percentile with linear interpolation, None of no values."""
     return float(np.percentile(values, percent)) if len(values) else None
-
-
-def _rate(completed_ns: list[int]) -> float | None:
-    span = max(completed_ns) - min(completed_ns) if completed_ns else 0
-    return (len(completed_ns) - 1) * 1e9 / span if span > 0 else None
 
 
 def _number(value: Any) -> float | None:
@@ -120,7 +169,7 @@ def _number(value: Any) -> float | None:
 
 def write_csv(records: Iterable[Record], path: str | Path) -> None:
     """Write records as CSV: a column for every key that occurs, ``inf`` for infinity, empty for None and NaN."""
-    rows = [dict(record) for record in records]
+    rows = records if isinstance(records, Collection) else list(records)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     with _create(path) as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")

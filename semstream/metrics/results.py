@@ -2,14 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from semstream.metrics import perceptual, quality, report
 
+Record = Mapping[str, Any]
 
-def notes(records: Sequence[Mapping[str, Any]], lpips_net: str, lpips_weights: str = "") -> list[str]:
+
+class Ordered:
+    """Records of several sequences by frame and branch, read where they are: those of a day need not fit into memory.
+
+    Parameters
+    ----------
+    sources
+        Sequences of records, each with ``seq`` and ``branch``.
+    wanted
+        Which records count.
+    """
+
+    def __init__(self, sources: Iterable[Sequence[Record]], wanted: Callable[[Record], bool] = lambda _: True) -> None:
+        self._sources = list(sources)
+        branches: dict[str, int] = {}
+        seqs, branch_of, source_of, places = array("q"), array("l"), array("l"), array("q")
+        for number, source in enumerate(self._sources):
+            for place, record in enumerate(source):
+                if wanted(record):
+                    seqs.append(record["seq"])
+                    branch_of.append(branches.setdefault(record["branch"], len(branches)))
+                    source_of.append(number)
+                    places.append(place)
+        rank = np.argsort(np.argsort(np.array(list(branches), dtype=object))) if branches else np.zeros(0, int)
+        order = np.lexsort((rank[np.array(branch_of, int)], np.array(seqs)))
+        self._places = np.array(places)[order]
+        self._source_of = np.array(source_of)[order]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, record: object) -> bool:
+        return any(record == mine for mine in self)
+
+    def __iter__(self) -> Iterator[Record]:
+        for number, place in zip(self._source_of, self._places, strict=True):
+            yield self._sources[number][int(place)]
+
+
+def notes(records: Iterable[Record], lpips_net: str, lpips_weights: str = "") -> list[str]:
     """Lines below the table: how MS-SSIM and LPIPS were measured, or why LPIPS is missing.
 
     Parameters
@@ -27,7 +70,7 @@ def notes(records: Sequence[Mapping[str, Any]], lpips_net: str, lpips_weights: s
     return lines
 
 
-def results(records: Iterable[Mapping[str, Any]], title: str, lines: Sequence[str], out: Path | None = None) -> str:
+def results(records: Iterable[Record], title: str, lines: Sequence[str], out: Path | None = None) -> str:
     """The table of a run's qualities, as text; empty without records.
 
     Parameters
@@ -39,7 +82,7 @@ def results(records: Iterable[Mapping[str, Any]], title: str, lines: Sequence[st
     out
         Folder for records.csv, records.jsonl, table.txt, quality_vs_snr.png, and frames.png where there are snapshots.
     """
-    rows = sorted(records, key=lambda r: (r["seq"], r["branch"]))
+    rows = records if isinstance(records, Ordered) else Ordered([list(records)])
     if out is not None:
         report.write_csv(rows, out / "records.csv")
         report.write_jsonl(rows, out / "records.jsonl")
@@ -61,7 +104,6 @@ def results(records: Iterable[Mapping[str, Any]], title: str, lines: Sequence[st
 
 def plot_snapshots(out: Path) -> None:
     """frames.png from the snapshots that the metric sinks have left in ``out/snapshots``."""
-    import numpy as np
     from PIL import Image
 
     from semstream.metrics import figures

@@ -13,7 +13,7 @@ MAX_BYTES = 2**23
 
 def pack_array(array: NDArray[Any]) -> dict[str, Any]:
     """An array as msgpack values; uint8 stays, everything else becomes float32."""
-    array = np.ascontiguousarray(array, np.uint8 if array.dtype == np.uint8 else "<f4")
+    array = np.asarray(array, np.uint8 if array.dtype == np.uint8 else "<f4")
     return {"dtype": array.dtype.name, "shape": list(array.shape), "data": array.tobytes()}
 
 
@@ -29,10 +29,12 @@ def unpack_array(value: Any) -> NDArray[Any]:
         name, shape, data = value["dtype"], value["shape"], value["data"]
     except (TypeError, KeyError):
         raise ValueError("expected an array with dtype, shape and data") from None
-    if name not in DTYPES or len(shape) > 4 or not isinstance(data, bytes) or len(data) > MAX_BYTES:
-        raise ValueError(f"expected up to 4 dimensions of {', '.join(sorted(DTYPES))}, got {name!r}, {shape!r:.60}")
+    is_shape = isinstance(shape, list) and len(shape) <= 4 and all(type(n) is int and n >= 0 for n in shape)
+    is_array = isinstance(name, str) and name in DTYPES and isinstance(data, bytes) and len(data) <= MAX_BYTES
+    if not (is_shape and is_array):
+        raise ValueError(f"expected up to 4 dimensions of {', '.join(sorted(DTYPES))}, got {name!r:.40}, {shape!r:.60}")
     flat = np.frombuffer(data, np.uint8 if name == "uint8" else "<f4")
-    return flat.reshape([int(n) for n in shape])
+    return flat.reshape(shape)
 
 
 def shrink(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from semstream.runtime import Run
 
 FRESH_S = 0.08
+FOLLOW_S = 10.0
 MAX_REQUEST_BYTES = 2**16
 LOG = logging.getLogger("semstream")
 
@@ -112,8 +113,12 @@ class MonitorService(threading.Thread):
     def run(self) -> None:
         """Answer until `stop`."""
         self._changer.start()
+        followed = time.monotonic()
         try:
             while not self._leave.is_set():
+                if time.monotonic() - followed > FOLLOW_S:
+                    self.watch.follow()  # else a viewer that comes after a day waits for all that it has brought
+                    followed = time.monotonic()
                 if self._socket.poll(5 if self._under_way else 50):
                     self._answer()
                 while not self._changed.empty():
@@ -133,15 +138,18 @@ class MonitorService(threading.Thread):
             else:
                 if wanted is None:
                     return
-                viewer, request = wanted
-                try:
-                    error = self._change(request)
-                except (ValueError, TypeError, KeyError):
-                    self.refused += 1
-                    error = "not a request that this monitor knows"
-                self._changed.put((viewer, wire.pack({"error": error, "id": request.get("id", 0)})))
+                self._changed.put((wanted[0], self._changed_by(wanted[1])))
             if said := self._walk.keep():
                 self.watch.events.note("info", said)
+
+    def _changed_by(self, request: dict[str, Any]) -> bytes:
+        """Make a change; the reply."""
+        try:
+            error = self._change(request)
+        except (ValueError, TypeError, KeyError):
+            self.refused += 1
+            error = "not a request that this monitor knows"
+        return wire.pack({"error": error, "id": request.get("id", 0)})
 
     def _release(self) -> None:
         if self._authenticator is not None:
@@ -151,6 +159,11 @@ class MonitorService(threading.Thread):
 
     def _answer(self) -> None:
         parts = self._socket.recv_multipart()
+        for reply in self._replied(parts):
+            self._send(parts[0], reply)
+
+    def _replied(self, parts: list[bytes]) -> list[bytes]:
+        """The reply to a viewer's message; none yet if it asks for a change."""
         try:
             request = wire.unpack(parts[-1], MAX_REQUEST_BYTES)
             if len(parts) != 2 or not isinstance(request, dict):
@@ -159,8 +172,7 @@ class MonitorService(threading.Thread):
         except (WireError, ValueError, TypeError, KeyError):
             self.refused += 1
             reply = wire.pack({"error": "not a request that this monitor knows"})
-        if reply:
-            self._send(parts[0], reply)
+        return [reply] if reply else []
 
     def _send(self, viewer: bytes, reply: bytes) -> None:
         try:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 import uuid
 from collections import deque
@@ -29,6 +30,8 @@ VERSION = 1
 LAST_RECORDS = 200
 LAST_LATENCIES = 2000
 LAST_EVENTS = 200
+MOST_ROWS = 1000
+"""Rows of quality: SNRs that are measured, not set, may never come again."""
 RATE_SPAN_S = 2.0
 METRICS = ("psnr_db", "ms_ssim", "lpips")
 
@@ -91,7 +94,7 @@ class Events(logging.Handler):
 
 
 class Watch:
-    """Follows a run and makes its snapshots; costs nothing between two of them.
+    """Follows a run and makes its snapshots, for any thread; costs nothing between two of them.
 
     Parameters
     ----------
@@ -113,13 +116,27 @@ class Watch:
         self._latencies: deque[float] = deque(maxlen=LAST_LATENCIES)
         self._rates = Rates()
         self._number = 0
+        self._lock = threading.RLock()
         self._ended = ""
         self._initial = {name: run.settings(name) for name in run.graph.blocks}
         self._described: dict[str, tuple[Any, list[dict[str, Any]]]] = {}
 
     def snapshot(self) -> dict[str, Any]:
         """The newest state."""
-        self._take_records()
+        with self._lock:
+            return self._snapshot()
+
+    def follow(self) -> None:
+        """Take note of what was published since: now and then, or the next snapshot has it all to do."""
+        with self._lock:
+            for block, records in self.run.records.items():
+                for number, record in records.since(self._read[block]):
+                    self._read[block] = number + 1
+                    if isinstance(record.get("psnr_db"), (int, float)):
+                        self._take(block, record)
+
+    def _snapshot(self) -> dict[str, Any]:
+        self.follow()
         self._number += 1
         run = self.run
         counters = run.counters()
@@ -161,6 +178,13 @@ class Watch:
             "events": list(self.events.kept),
         }
 
+    def trim(self) -> None:
+        """Take the records that have come and delete them from the run, for a run that must not grow."""
+        with self._lock:
+            self.follow()
+            for block, records in self.run.records.items():
+                records.forget(self._read[block])
+
     def _state(self) -> str:
         run = self.run
         if not run.finished:
@@ -173,14 +197,6 @@ class Watch:
             )
         return state
 
-    def _take_records(self) -> None:
-        for block, records in self.run.records.items():
-            new = records[self._read[block] :]
-            self._read[block] += len(new)
-            for record in new:
-                if isinstance(record.get("psnr_db"), (int, float)):
-                    self._take(block, record)
-
     def _take(self, block: str, record: dict[str, Any]) -> None:
         self._last.append({"block": block, **record})
         latency = record.get("latency_ms")
@@ -188,6 +204,8 @@ class Watch:
             self._latencies.append(float(latency))
         snr = record.get("snr_db")
         key = (str(record.get("branch", block)), float(snr) if isinstance(snr, (int, float)) else math.inf)
+        if key not in self._quality and len(self._quality) >= MOST_ROWS:
+            del self._quality[next(iter(self._quality))]
         means = self._quality.setdefault(key, {name: Mean() for name in (*METRICS, "bits_per_feature", "cbr")})
         for name, mean in means.items():
             value = record.get(name)

@@ -10,10 +10,15 @@ Bits instead of amplitudes, for `semstream.codec.qam_link`::
     bits --> protection.plan --> ldpc, interleaving --> qam_modulate --> apply(channel) --> mmse --> qam_llr --> decode
     header --> control_symbols --------------------------^
 
+Frames that are found in samples alone, in place of a channel that knows where they are::
+
+    symbols --> air_frame (preamble, header, pilots, pulse) --> stream_channel --> frame_receiver --> symbols
+
 `information` and `capacity` say what a constellation and a channel can carry. LDPC reads the base graphs that Sionna
 carries (the extra ``radio``); all else is NumPy alone.
 
-Nothing here keeps state: the random numbers of a frame come from ``generator(seed, name, seq)``.
+Nothing here keeps state but what follows a stream (`frame_receiver`, `stream_channel`): the random numbers of a frame
+come from ``generator(seed, name, seq)``.
 """
 
 from semstream.phy.channel import KINDS, ChannelError, CompositeOptions, Reception, apply, noise_power

@@ -73,16 +73,18 @@ def estimate(
 def _blocks(
     pilots: Complex, pattern: PilotPattern, count: int, statistics: BlockFading, noise: float, method: str
 ) -> Estimate:
-    """Block fading: pilots of a block are averaged first, which loses nothing.
+    """Block fading: pilots of a block that see one gain are averaged first, which loses nothing.
 
     The gains of block b are m + z_b, m common to all. Given m the blocks are independent, so that m and then each z_b
-    are estimated in closed form; the error of m spreads to the blocks by what z_b leaves of it.
+    are estimated in closed form; the error of m spreads to the blocks by what z_b leaves of it. Blocks whose pilots
+    stand alike share their weights.
     """
     places = pattern.symbol_places(count)
-    of_pilot = (pattern.pilot_places(count)[:, 0] + statistics.lead) // statistics.length
+    heard_at = pattern.pilot_places(count)[: len(pilots)]
+    of_pilot = (heard_at + statistics.lead) // statistics.length
     block = (places + statistics.lead) // statistics.length
     blocks = 1 + int(max(block.max(initial=0), of_pilot.max(initial=0)))
-    heard = np.bincount(of_pilot, minlength=blocks)
+    heard = np.bincount(of_pilot.reshape(-1), minlength=blocks)
     alone = method == "ls" or statistics.direct == 0 or statistics.phase_noise > 0
     if alone and not heard[np.unique(block)].all():
         raise ChannelError(
@@ -91,41 +93,57 @@ def _blocks(
         )
     if statistics.phase_noise:
         return _turning_blocks(pilots, pattern, count, statistics, noise, method)
-    sums = np.zeros((blocks, pilots.shape[1]), np.complex128)
-    np.add.at(sums, of_pilot, pilots)
-    means = sums / np.maximum(heard, 1)[:, None]
-
     at = np.arange(pattern.width) if statistics.multipath is not None else np.zeros(1, np.intp)
-    offsets = np.array(pattern.offsets) if statistics.multipath is not None else np.zeros(1, np.intp)
-    among, across = _covariances(statistics, at, offsets)
+    column = heard_at % pattern.width if statistics.multipath is not None else np.zeros_like(heard_at)
+    number, means = np.zeros((blocks, at.size)), np.zeros((blocks, at.size), np.complex128)
+    np.add.at(number, (of_pilot, column), 1)
+    np.add.at(means, (of_pilot, column), pilots)
+    means /= np.maximum(number, 1)
+
     direct = statistics.direct
-    weights: dict[int, NDArray[np.inexact]] = {}
+    kinds: list[_Kind] = []
     spread, common = 0.0, 0j
-    for number in np.unique(heard[heard > 0]):
-        level = noise / number
-        if method == "ls":
-            weights[number] = _circular_lines(at, offsets, pattern.width)
-            continue
-        inverse = np.linalg.inv(among + level * np.eye(offsets.size))
-        weights[number] = across @ inverse
-        row = inverse.sum(axis=0)
-        members = means[heard == number]
-        spread += float(row.sum().real) * len(members)
-        common += complex(np.sum(members @ row))
+    alike, which = np.unique(number, axis=0, return_inverse=True)
+    for row in np.flatnonzero(alike.any(axis=1)):
+        told = np.flatnonzero(alike[row])
+        kind = _kind(statistics, at, told, noise / alike[row, told], pattern.width, method)
+        kinds.append(kind._replace(blocks=np.flatnonzero(which.reshape(-1) == row)))
+        if method == "mmse":
+            members = means[kinds[-1].blocks][:, told]
+            spread += float(kind.row.sum().real) * len(members)
+            common += complex(np.sum(members @ kind.row))
     common_error = direct / (1 + direct * spread)
     common *= common_error
 
     gains = np.full((blocks, at.size), common)
     error = np.full((blocks, at.size), 1 - direct + common_error)
-    for number, w in weights.items():
-        mine = heard == number
-        left = 1 - w.sum(axis=1) if method == "mmse" else np.zeros(at.size)  # of the common part
-        gains[mine] = means[mine] @ w.T + left * common
-        own = _error(w, among, across, 1 - direct, noise / number)
+    for kind in kinds:
+        left = 1 - kind.weights.sum(axis=1) if method == "mmse" else np.zeros(at.size)  # of the common part
+        gains[kind.blocks] = means[kind.blocks][:, kind.told] @ kind.weights.T + left * common
         # What a line makes of the common part is exact: its weights add up to 1.
-        error[mine] = own + np.abs(left) ** 2 * common_error
-    column = places % pattern.width if statistics.multipath is not None else np.zeros(count, np.intp)
-    return Estimate(gains[block, column], error[block, column])
+        error[kind.blocks] = kind.error + np.abs(left) ** 2 * common_error
+    own = places % pattern.width if statistics.multipath is not None else np.zeros(count, np.intp)
+    return Estimate(gains[block, own], error[block, own])
+
+
+class _Kind(NamedTuple):
+    """Blocks whose pilots stand on the columns `told`, as many on each: weights, their errors, the weights for m."""
+
+    told: NDArray[np.intp]
+    weights: NDArray[np.inexact]
+    error: Float
+    row: Complex
+    blocks: NDArray[np.intp]
+
+
+def _kind(
+    statistics: BlockFading, at: NDArray[np.intp], told: NDArray[np.intp], noise: Float, width: int, method: str
+) -> _Kind:
+    among, across = _covariances(statistics, at, told)
+    inverse = np.linalg.inv(among + noise * np.eye(told.size))
+    weights = _circular_lines(at, told, width) if method == "ls" else across @ inverse
+    error = _error(weights, among, across, 1 - statistics.direct, noise)
+    return _Kind(told, weights, error, inverse.sum(axis=0), told)
 
 
 def _turning_blocks(
@@ -161,29 +179,30 @@ def _moving(pilots: Complex, pattern: PilotPattern, statistics: MovingFading, no
     tiles, number = pilots.shape
     if not tiles:
         return Estimate(np.zeros((0, pattern.width), np.complex128), np.zeros((0, pattern.width)))
-    window = min(tiles, WINDOW // 4 if pattern.ofdm else WINDOW)
-    offsets, at = np.array(pattern.offsets), np.arange(pattern.width)
-    tile = np.repeat(np.arange(window), number)
-    time, column = _coordinates(pattern, statistics, tile, np.tile(offsets, window))
-    among = statistics.correlation(time[:, None] - time, column[:, None] - column)
-    inverse = np.linalg.inv(among + noise * np.eye(time.size)) if method == "mmse" else None
+    window, turn = min(tiles, WINDOW // 4 if pattern.ofdm else WINDOW), len(pattern.shifts)
+    tile, at = np.repeat(np.arange(window), number), np.arange(pattern.width)
     starts = np.clip(np.arange(tiles) - window // 2, 0, tiles - window)
     relative = np.arange(tiles) - starts
     heard = np.lib.stride_tricks.sliding_window_view(pilots.reshape(-1), window * number)[::number]
     gains, error = np.empty((tiles, pattern.width), np.complex128), np.empty((tiles, pattern.width))
-    for r in np.unique(relative):
-        here, there = _coordinates(pattern, statistics, np.full(at.size, r), at)
-        across = statistics.correlation(here[:, None] - time, there[:, None] - column)
-        if inverse is not None:
-            w = across @ inverse
-        elif pattern.ofdm:
-            w = np.zeros(across.shape)
-            w[:, tile == r] = _circular_lines(at, offsets, pattern.width)
-        else:
-            w = _lines(here, time)
-        mine = relative == r
-        gains[mine] = heard[starts[mine]] @ w.T
-        error[mine] = _error(w, among, across, 1.0, noise)
+    for first in np.unique(starts % turn):  # where the pilots of the window stand
+        offsets = pattern.columns(first + np.arange(window))
+        time, column = _coordinates(pattern, statistics, tile, offsets.reshape(-1))
+        among = statistics.correlation(time[:, None] - time, column[:, None] - column)
+        inverse = np.linalg.inv(among + noise * np.eye(time.size)) if method == "mmse" else None
+        for r in np.unique(relative[starts % turn == first]):
+            here, there = _coordinates(pattern, statistics, np.full(at.size, r), at)
+            across = statistics.correlation(here[:, None] - time, there[:, None] - column)
+            if inverse is not None:
+                w = across @ inverse
+            elif pattern.ofdm:
+                w = np.zeros(across.shape)
+                w[:, tile == r] = _circular_lines(at, offsets[r], pattern.width)
+            else:
+                w = _lines(here, time)
+            mine = (relative == r) & (starts % turn == first)
+            gains[mine] = heard[starts[mine]] @ w.T
+            error[mine] = _error(w, among, across, 1.0, noise)
     return Estimate(gains, error)
 
 
@@ -196,8 +215,8 @@ def _coordinates(
     return tile * pattern.period, statistics.multipath.frequencies(offset)
 
 
-def _error(w: NDArray[np.inexact], among: Complex, across: Complex, power: float, noise: float) -> Float:
-    """Mean squared error of ĥ = W·g a row, never below 0."""
+def _error(w: NDArray[np.inexact], among: Complex, across: Complex, power: float, noise: float | Float) -> Float:
+    """Mean squared error of ĥ = W·g a row, never below 0; `noise` is of all pilots or of each."""
     cross = np.einsum("kp,kp->k", w, np.conj(across)).real
     own = np.einsum("kp,pq,kq->k", w, among + noise * np.eye(among.shape[0]), np.conj(w)).real
     return np.maximum(power - 2 * cross + own, 0.0)

@@ -15,6 +15,7 @@ from semstream.phy.channel import ChannelError
 from semstream.phy.waveform import known_symbols
 
 Complex64 = NDArray[np.complex64]
+_STAGGER = (0, 1 / 2, 1 / 4, 3 / 4)  # of the way to the next pilot, in four OFDM symbols in turn
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,16 @@ class PilotPattern:
         that are not needed. Without it a tile is a stretch of time.
     cyclic_prefix
         Samples before an OFDM symbol.
+    shifts
+        By how much the pilots of a tile stand further, round the tile, in turn: staggered over OFDM symbols they tell
+        of more subcarriers than one symbol's.
     """
 
     width: int
     offsets: tuple[int, ...] = (0,)
     ofdm: bool = False
     cyclic_prefix: int = 0
+    shifts: tuple[int, ...] = (0,)
 
     def __post_init__(self) -> None:
         inside = sorted(set(self.offsets)) == list(self.offsets) and 0 <= self.offsets[0] <= self.offsets[-1]
@@ -72,18 +77,25 @@ class PilotPattern:
         """Length of the stream: `uses`, and the silent subcarriers of the last OFDM symbol."""
         return self.tiles(count) * self.width if self.ofdm else self.uses(count)
 
+    def columns(self, tiles: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Where in each of some tiles (T,) its pilots stand, (T, P), rising."""
+        shift = np.array(self.shifts)[tiles % len(self.shifts)]
+        return np.sort((np.array(self.offsets) + shift[:, None]) % self.width, axis=1)
+
     def pilot_places(self, count: int) -> NDArray[np.intp]:
         """Places (T, P) of the pilots in the stream of `count` symbols; in time also (1, P) of the one behind them."""
-        places = np.arange(self.tiles(count))[:, None] * self.width + np.array(self.offsets)
+        tiles = np.arange(self.tiles(count))
+        places = tiles[:, None] * self.width + self.columns(tiles)
         if self._closing(count):
             places = np.concatenate([places, np.full((1, len(self.offsets)), self.size(count) - 1)])
         return places
 
     def symbol_places(self, count: int) -> NDArray[np.intp]:
         """Places (count,) of the symbols in the stream."""
-        free = np.setdiff1d(np.arange(self.width), self.offsets)
-        places = np.arange(self.tiles(count))[:, None] * self.width + free
-        return places.reshape(-1)[:count]
+        tiles = np.arange(self.tiles(count))
+        free = np.ones((tiles.size, self.width), bool)
+        free[tiles[:, None], self.columns(tiles)] = False
+        return np.flatnonzero(free)[:count]
 
     def insert(self, symbols: Complex64) -> Complex64:
         """The stream (size,) of symbols (N,) with pilots among them."""
@@ -113,7 +125,7 @@ def comb(share: float) -> PilotPattern:
 
 
 def subcarrier_comb(share: float, subcarriers: int, cyclic_prefix: int) -> PilotPattern:
-    """Pilots on evenly spaced subcarriers of every OFDM symbol, at least one.
+    """Pilots on evenly spaced subcarriers of every OFDM symbol, at least one; on others in each of four in turn.
 
     Raises
     ------
@@ -125,7 +137,8 @@ def subcarrier_comb(share: float, subcarriers: int, cyclic_prefix: int) -> Pilot
         raise ChannelError(f"pilots: expected at least 2 subcarriers to put pilots among, got {subcarriers}")
     number = min(max(1, round(share * subcarriers)), subcarriers // 2)
     offsets = tuple(i * subcarriers // number for i in range(number))
-    return PilotPattern(subcarriers, offsets, ofdm=True, cyclic_prefix=cyclic_prefix)
+    shifts = tuple(int(part * subcarriers / number) for part in _STAGGER)
+    return PilotPattern(subcarriers, offsets, ofdm=True, cyclic_prefix=cyclic_prefix, shifts=shifts)
 
 
 def _check(share: float) -> None:

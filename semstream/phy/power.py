@@ -39,7 +39,7 @@ def normalize(values: NDArray[np.floating], power: float = 1.0) -> tuple[NDArray
     if not (power > 0 and np.isfinite(power)):
         raise ValueError(f"power: expected a positive finite number, got {power}")
     wide = values.astype(np.float64)
-    energy = float(wide @ wide)
+    energy = float(np.einsum("i,i->", wide, wide))  # not by BLAS, whose threads would fight with the other blocks
     if not np.isfinite(energy):
         bad = int(np.count_nonzero(~np.isfinite(values)))
         raise ValueError(f"values: expected finite numbers, got {bad} of {values.size} that are NaN or infinite")

@@ -100,14 +100,19 @@ class PilotComb:
         """A pilot every `spacing` symbols, and one more."""
         return -(-count // self.spacing) + 1
 
-    def _places(self, count: int) -> NDArray[np.intp]:
+    def places(self, count: int) -> NDArray[np.intp]:
+        """Where the pilots stand among `count` symbols."""
         pilots = np.arange(self.overhead(count)) * (self.spacing + 1)
         pilots[-1] = count + self.overhead(count) - 1
         return pilots
 
+    def error(self, count: int) -> float:
+        """Mean variance of the error of a gain that holds still, as a share of the noise variance."""
+        return float(np.mean(_local_lines(np.ones(self.overhead(count), np.complex128), self.smoothing)[1]))
+
     def modulate(self, symbols: Symbols) -> Symbols:
         """Symbols with pilots among them."""
-        places = self._places(symbols.size)
+        places = self.places(symbols.size)
         samples = np.empty(symbols.size + places.size, np.complex64)
         payload = np.ones(samples.size, bool)
         payload[places] = False
@@ -117,7 +122,7 @@ class PilotComb:
 
     def receive(self, samples: Symbols, good: Mask, count: int, noise_variance: float) -> Reception:
         """Symbols, the gains as the pilots show them, and the noise with the error of those gains."""
-        places = self._places(count)
+        places = self.places(count)
         payload = np.ones(samples.size, bool)
         payload[places] = False
         heard = good[places]
@@ -130,14 +135,8 @@ class PilotComb:
         at = np.flatnonzero(payload)
         smooth, error = _local_lines(np.interp(places, places[heard], steady), self.smoothing)
         csi = np.interp(at, places, smooth) * np.exp(1j * angle * at)
-        csi = np.where(good[payload], csi, 0).astype(np.complex64)
-        received = samples[payload]
-        # An error of the gain turns and scales the symbol, so a strong symbol bears more of it.
-        power = np.abs(csi) ** 2
-        strength = (np.abs(received) ** 2 - noise_variance) / np.maximum(power, 1e-9)
-        strength = strength.clip(0, STRONGEST)  # in a fade it is not to be told from noise
-        variance = noise_variance * (1 + np.interp(at, places, error) * strength)
-        return Reception(received, csi, np.minimum(variance, NOISE_CAP).astype(np.float32))
+        csi = np.where(good[payload], csi, 0)
+        return heard_through(samples[payload], csi, np.interp(at, places, error), noise_variance)
 
 
 @dataclass(frozen=True)
@@ -204,6 +203,23 @@ class Preamble:
         symbols = whole[self.length : self.length + count] / bias
         left = min(NOISE_CAP, (1 - bias) / bias)
         return Reception(symbols.astype(np.complex64), np.ones(count, np.complex64), np.full(count, left, np.float32))
+
+
+def heard_through(
+    received: Symbols, csi: NDArray[np.complexfloating], error: NDArray[np.float64], noise_variance: float
+) -> Reception:
+    """Symbols (N,) and their gains, with the error of the gains told as noise.
+
+    Parameters
+    ----------
+    error
+        (N,) variance of the error of each gain, as a share of `noise_variance`. It turns and scales the symbol, so that
+        a strong symbol bears more of it.
+    """
+    strength = (np.abs(received) ** 2 - noise_variance) / np.maximum(np.abs(csi) ** 2, 1e-9)
+    strength = strength.clip(0, STRONGEST)  # in a fade it is not to be told from noise
+    variance = np.minimum(noise_variance * (1 + error * strength), NOISE_CAP)
+    return Reception(received, csi.astype(np.complex64), variance.astype(np.float32))
 
 
 def _turn(gains: NDArray[np.complex128]) -> float:

@@ -92,7 +92,7 @@ class Codebooks:
         for name, array in arrays.items():
             head, _, rest = name.partition(".")
             kind, _, width = rest.partition(".")
-            if head == prefix and kind in kinds and width.isdigit():
+            if head == prefix and kind in kinds and width.isascii() and width.isdigit() and len(width) < 4:
                 kinds[kind][int(width)] = np.asarray(array, np.float32)
         widths = sorted(kinds["levels"])
         if not widths or widths != list(range(1, len(widths) + 1)):

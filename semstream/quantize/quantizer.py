@@ -62,8 +62,9 @@ def checked_features(features: ArrayLike, channels: int, what: str = "features")
         raise QuantizeError(f"{what}: expected (..., {channels}) for a quantizer of {channels} channels, got {x.shape}")
     flat = x.reshape(-1)
     # One fused pass: the energy of finite features is finite, save for an overflow that the exact look settles.
+    # Not by BLAS, whose threads would fight with the other blocks.
     with np.errstate(over="ignore"):
-        energy = float(np.dot(flat, flat))
+        energy = float(np.einsum("i,i->", flat, flat))
     if not math.isfinite(energy):
         bad = ~np.isfinite(flat)
         if bad.any():

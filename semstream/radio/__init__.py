@@ -6,7 +6,8 @@
 
 `pmt` and `messages` are byte formats, `bursts` is where a frame's samples lie in a stream, `endpoints` the sockets,
 `process` starts GNU Radio under its own Python, `companion` holds the flowgraphs that run there, `samples` finds what
-is wrong with samples, `recording` is SigMF. GNU Radio is needed only where it runs: none of this imports it.
+is wrong with samples, `recording` is SigMF, `sample_files` are streams that know of no frames. GNU Radio is needed only
+where it runs: none of this imports it.
 """
 
 from semstream.radio.errors import RadioError

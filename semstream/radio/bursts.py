@@ -65,6 +65,10 @@ class Layout:
     flush: int = 16
     longest: int = 2**20
 
+    def zeros(self, mode: Mode) -> int:
+        """Zeros that go on the air with each burst: those that push it out, and the lead-in that a PDU has."""
+        return self.flush + (self.advance if mode == "pdu" else 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

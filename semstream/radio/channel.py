@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 
@@ -12,6 +13,7 @@ from semstream.radio.messages import Samples
 from semstream.radio.process import GnuRadio, noise_voltage
 
 START_S = 30.0
+_LOG = logging.getLogger("semstream.radio")
 GIVE_UP = 3
 """Bursts in a row without an answer after which a GNU Radio that is not ours counts as gone."""
 
@@ -32,6 +34,8 @@ class RadioChannel:
         SNR that `options` say.
     timeout
         Longest wait for a burst, in seconds.
+    restarts
+        How often one of our own that has died is started again. The burst that it had is lost, no other.
     go_on
         Asked while it waits; False gives up.
     allow_remote
@@ -41,28 +45,41 @@ class RadioChannel:
     ------
     RadioError
         If an endpoint cannot be used or GNU Radio does not start.
+
+    Attributes
+    ----------
+    restarts : int
+        How often GNU Radio was started again so far.
     """
 
     def __init__(
         self, mode: Mode, layout: Layout, *, send: str = "", receive: str = "", python: str = "",
         options: Sequence[str] = (), snr_db: float = 0.0, timeout: float = 3.0, go_on: GoOn = lambda: True,
-        allow_remote: bool = False,
+        allow_remote: bool = False, restarts: int = 0,
     ) -> None:  # fmt: skip
         if bool(send) != bool(receive):
             raise RadioError(f"send {send!r} and receive {receive!r} go together: give both endpoints, or none")
         self._timeout = timeout
         self._go_on = go_on
-        self._snr_db = snr_db
         self._silent = 0
         self._where = f"takes samples at {send} and gives them at {receive}"
+        self._mode, self._layout, self._python, self._options = mode, layout, python, options
+        self._remote, self._restarts_left, self._first_snr_db = allow_remote, restarts, snr_db
+        self._earlier: Counter[str] = Counter()
+        self.restarts = 0
+        self._open(send, receive)
+
+    def _open(self, send: str = "", receive: str = "") -> None:
+        """Open the sockets, to a GNU Radio of our own if there are no endpoints of another."""
         self._radio: GnuRadio | None = None
-        self._sockets = Sockets(allow_remote)
-        self._exchange = Exchange(self._sockets, mode, layout)
+        self._sockets = Sockets(self._remote)
+        self._exchange = Exchange(self._sockets, self._mode, self._layout)
+        self._snr_db = self._first_snr_db
         try:
             endpoint = self._sockets.open_push(send or "tcp://127.0.0.1:*")
             if not send:
-                self._radio = GnuRadio(endpoint, mode, python, options)
-                self._radio.wait_ready(START_S, go_on)
+                self._radio = GnuRadio(endpoint, self._mode, self._python, self._options)
+                self._radio.wait_ready(START_S, self._go_on)
                 receive = self._radio.endpoint
             self._sockets.open_pull(receive)
         except BaseException:
@@ -77,7 +94,7 @@ class RadioChannel:
     @property
     def faults(self) -> Counter[str]:
         """What was wrong with messages and tags so far, by kind."""
-        return self._exchange.faults
+        return self._earlier + self._exchange.faults
 
     def through(self, number: int, samples: Samples, snr_db: float) -> Burst | None:
         """Send a burst at an SNR, and receive it; None if it did not come back.
@@ -85,8 +102,27 @@ class RadioChannel:
         Raises
         ------
         RadioError
-            If GNU Radio is dead, or sends what cannot be read.
+            If GNU Radio is dead, for good where it may be started again, or sends what cannot be read.
         """
+        try:
+            return self._once(number, samples, snr_db)
+        except RadioError as error:
+            epitaph = self._radio.epitaph() if self._radio is not None else ""
+            if not epitaph or not self._restarts_left:
+                after = f", after {self.restarts} restarts" if self.restarts else ""
+                raise RadioError(f"{error}{after}") from None
+            self._restart(epitaph)
+            return None
+
+    def _restart(self, epitaph: str) -> None:
+        self._restarts_left -= 1
+        self.restarts += 1
+        self._earlier += self._exchange.faults
+        self.close()
+        _LOG.warning("%s; it is started again", epitaph)
+        self._open()
+
+    def _once(self, number: int, samples: Samples, snr_db: float) -> Burst | None:
         if self._radio is not None and snr_db != self._snr_db:
             self._radio.set(noise_voltage=noise_voltage(snr_db))
             self._exchange.fill(self._radio.settle, self._timeout, self._still)  # pushes the old noise out

@@ -17,12 +17,16 @@ key                 value
 
 Where gain or noise change within a frame, ``NAME-channel`` is a recording of two channels, gain and noise variance,
 with as many samples.
+
+The metadata are there from the start and are written anew while it grows, with ``semstream:unfinished`` and without a
+checksum, so that a crash costs the annotations of the last second and no samples.
 """
 
 from __future__ import annotations
 
 import base64
 import math
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -35,11 +39,16 @@ from semstream.radio.messages import Samples
 
 META, DATA = ".sigmf-meta", ".sigmf-data"
 SAMPLE = np.dtype("<c8")
+UNFINISHED = "semstream:unfinished"
+REWRITTEN_EVERY_S = 1.0
+"""Time between two versions of the metadata of a recording that goes on."""
+REWRITING_SHARE = 0.05
+"""Most of the time that is spent on them: of a long recording they are written less often."""
 _NAMESPACE = {"name": "semstream", "version": "1.0.0", "optional": True}
 
 
 class SigmfWriter:
-    """Writes a recording. The samples are on disk at once, the metadata when it is closed.
+    """Writes a recording. The samples are on disk at once, the metadata every second and when it is closed.
 
     Parameters
     ----------
@@ -85,14 +94,15 @@ class SigmfWriter:
             self._file: BinaryIO = data.open("wb")
         except OSError as error:
             raise RadioError(f"recording {data}: cannot be made ({error.strerror or error})") from None
+        self._due = 0.0
 
     def add(
         self,
         number: int,
         samples: Samples,
         *,
-        gain: Samples,
-        noise_variance: np.ndarray,
+        gain: Samples | None = None,
+        noise_variance: np.ndarray | None = None,
         snr_db: float | None = None,
         modulation: str = "pam",
         header: bytes = b"",
@@ -103,10 +113,10 @@ class SigmfWriter:
         ----------
         number
             Of the frame.
-        samples, gain
+        samples
             (N,) complex64.
-        noise_variance
-            (N,) float32.
+        gain, noise_variance
+            (N,) complex64 and float32, where they are known.
         snr_db, modulation, header
             What is said of it.
 
@@ -124,18 +134,17 @@ class SigmfWriter:
         }
         if header:
             facts["semstream:header"] = base64.b64encode(header).decode()
-        steady = (
-            bool(samples.size) and bool((gain == gain[0]).all()) and bool((noise_variance == noise_variance[0]).all())
-        )
-        if steady:
-            facts["semstream:gain"] = [float(gain[0].real), float(gain[0].imag)]
-            facts["semstream:noise_variance"] = float(noise_variance[0])
-        elif samples.size:
-            self._write_channel(gain, noise_variance)
+        if gain is not None and noise_variance is not None and samples.size:
+            if bool((gain == gain[0]).all()) and bool((noise_variance == noise_variance[0]).all()):
+                facts["semstream:gain"] = [float(gain[0].real), float(gain[0].imag)]
+                facts["semstream:noise_variance"] = float(noise_variance[0])
+            else:
+                self._write_channel(gain, noise_variance)
         self._write(np.ascontiguousarray(samples, SAMPLE))
         self._annotations.append((self.count, samples.size, facts))
         self.count += samples.size
         self.frames += 1
+        self._describe_now_and_then()
 
     def close(self) -> None:
         """Write the metadata.
@@ -151,15 +160,35 @@ class SigmfWriter:
         if self._channel is not None:
             self._channel._fill(self.count)
             self._channel.close()
+        self._describe(finished=True)
+
+    def _describe_now_and_then(self) -> None:
+        """The metadata so far: every second, or less often where writing them takes long."""
+        begin = time.monotonic()
+        if begin < self._due:
+            return
+        if self._channel is not None:
+            self._channel._fill(self.count)
+            self._channel._describe(finished=False)
+        self._describe(finished=False)
+        end = time.monotonic()
+        self._due = end + max(REWRITTEN_EVERY_S, (end - begin) / REWRITING_SHARE)
+
+    def _describe(self, finished: bool) -> None:
+        target = with_suffix(self.base, META)
         try:
-            meta = self._sigmf.SigMFFile(global_info=self._global)
-            if self.count:
+            meta = self._sigmf.SigMFFile(global_info=self._global | ({} if finished else {UNFINISHED: True}))
+            if self.count and finished:
                 meta.set_data_file(with_suffix(self.base, DATA))  # which notes its checksum
             meta.add_capture(0, {"core:datetime": self._begun})
             for start, length, facts in self._annotations:
                 if length:
                     meta.add_annotation(start, length, facts)
-            meta.tofile(with_suffix(self.base, META), overwrite=self._overwrite)
+            if finished:
+                meta.validate()
+            part = target.with_name(target.name + ".part")
+            part.write_text(meta.dumps(pretty=finished) + "\n", encoding="utf-8")
+            part.replace(target)  # in one step: what reads it meanwhile finds the one or the other
         except (self._sigmf.error.SigMFError, OSError, ValueError) as error:
             raise RadioError(f"recording {self.base}: its metadata cannot be written ({error})") from None
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from semstream.radio.errors import RadioError
 from semstream.radio.messages import Samples
-from semstream.radio.recording import DATA, META, SAMPLE, base_of, package, with_suffix
+from semstream.radio.recording import DATA, META, SAMPLE, UNFINISHED, base_of, package, with_suffix
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,11 @@ class SigmfReader:
         beside = self.base.with_name(self.base.name + "-channel")
         self._channel: np.ndarray | None = None
         if with_suffix(beside, META).exists():
-            self._channel = _load(beside, 2, verify)[1].reshape(-1, 2)
+            described, values = _load(beside, 2, verify)
+            self._channel = values.reshape(-1, 2)
+            if described.get("global", {}).get(UNFINISHED):  # what was under way when it was cut off is in one alone
+                both = min(len(self._channel), self.samples.size)
+                self._channel, self.samples = self._channel[:both], self.samples[:both]
             if len(self._channel) != self.samples.size:
                 raise RadioError(
                     f"recording {beside}: {len(self._channel)} samples of the channel, and {self.samples.size} received"
@@ -73,7 +77,7 @@ class SigmfReader:
                 continue
             try:
                 yield self._frame(annotation)
-            except (KeyError, TypeError, ValueError, binascii.Error):
+            except (KeyError, TypeError, ValueError, OverflowError, binascii.Error):
                 self.faults["annotation"] += 1
 
     def pieces(self, length: int) -> Iterator[Recorded]:
@@ -136,6 +140,8 @@ def _load(base: Path, channels: int, verify: bool) -> tuple[dict[str, Any], np.n
             "; convert it, for example with GNU Radio"
         )
     size = data.stat().st_size
+    if facts.get(UNFINISHED):
+        size -= size % (SAMPLE.itemsize * channels)
     if size % (SAMPLE.itemsize * channels):
         raise RadioError(
             f"recording {data}: {size} bytes are no multiple of {SAMPLE.itemsize * channels}; it is cut short"
@@ -148,5 +154,5 @@ def _load(base: Path, channels: int, verify: bool) -> tuple[dict[str, Any], np.n
                     f"recording {data}: its checksum is not the one in {meta.name}: these are other samples, or were "
                     "changed; to read it all the same, set verify=False"
                 )
-    samples = np.memmap(data, SAMPLE, "r") if size else np.zeros(0, SAMPLE)
+    samples = np.memmap(data, SAMPLE, "r", shape=(size // SAMPLE.itemsize,)) if size else np.zeros(0, SAMPLE)
     return described._metadata, samples

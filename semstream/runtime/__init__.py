@@ -1,8 +1,8 @@
-"""Streaming runtime: blocks with typed ports, joined by credit-based edges, in threads or processes.
+"""Streaming runtime: blocks with typed ports, joined by credit-based edges, in threads, processes or on a Ray cluster.
 
 ::
 
-    owner   Flowgraph --plan--> Engine (threads | processes)            Run: records, counters, set(), stop()
+    owner   Flowgraph --plan--> Engine (threads | processes | ray)      Run: records, counters, set(), stop()
                                    |  starts                             ^
                                    v                                     |  Conductor: one control line a node
               +------ Node ------+                     +------ Node -----+---+
@@ -12,7 +12,7 @@
               |      Sender ROUTER ======= data =====> DEALER Link -> Block.process() -> Sender ...
               |                  |   gaps, EOS         |                     |
               +------------------+                     +---------------------+
-                    inproc (threads) | ipc (processes) | tcp (listen / dial): the wire form is the same
+                    inproc (threads) | ipc (processes) | tcp (ray, listen / dial): the wire form is the same
 
 - A frame leaves only when the receiver has granted credit, so a slow block makes its senders wait (`block`) or drop
   (`drop_oldest`, `latest`), and frames stay young.
@@ -45,6 +45,7 @@ A first flowgraph::
 
 from semstream.runtime.block.block import Block, BoundPort, In, Out
 from semstream.runtime.block.settings import live, setting
+from semstream.runtime.engines.cluster.options import RayCluster
 from semstream.runtime.errors import (
     BlockError,
     FlowgraphError,
@@ -76,6 +77,7 @@ __all__ = [
     "Out",
     "PortError",
     "PortType",
+    "RayCluster",
     "Run",
     "SemstreamError",
     "SettingsError",

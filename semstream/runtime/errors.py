@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -55,7 +55,9 @@ class SkipFrame(SemstreamError):  # noqa: N818 - a signal, not an error
 class FinishedRun(Protocol):
     """What a failed run still has to give: the runtime's `Run`."""
 
-    records: dict[str, list[dict[str, Any]]]
+    @property
+    def records(self) -> Mapping[str, Sequence[dict[str, Any]]]:
+        """What each block has published."""
 
     def counters(self) -> dict[str, Any]:
         """Counters of blocks and edges."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from semstream.runtime.engines.choice import make_engine
+from semstream.runtime.engines.cluster.options import RayCluster
 from semstream.runtime.engines.main_script import refuse_in_child
 from semstream.runtime.graph.graph import Graph
 from semstream.runtime.graph.hosts import part
@@ -34,7 +35,7 @@ class Flowgraph(Graph):
     >>> fg.connect(Counter(count=10), Collector())   # doctest: +SKIP
     """
 
-    def start(self, engine: str | None = None, on_record: OnRecord | None = None) -> Run:
+    def start(self, engine: str | RayCluster | None = None, on_record: OnRecord | None = None) -> Run:
         """Start and return at once; `Run.wait` waits for the end.
 
         Raises
@@ -47,7 +48,12 @@ class Flowgraph(Graph):
         plan = Plan(self)
         return Run(plan, make_engine(engine or self.engine, plan), on_record)
 
-    def run(self, engine: str | None = None, on_record: OnRecord | None = None, timeout: float | None = None) -> Run:
+    def run(
+        self,
+        engine: str | RayCluster | None = None,
+        on_record: OnRecord | None = None,
+        timeout: float | None = None,
+    ) -> Run:
         """Start, wait for the end and return the finished run.
 
         Ctrl-C and SIGTERM stop the run within two seconds; then ``run.interrupted`` is True and ``run.exit_code`` is

@@ -15,6 +15,7 @@ from semstream.runtime.engines.engine import Engine
 from semstream.runtime.errors import FlowgraphError, SettingsError
 from semstream.runtime.frames import wire
 from semstream.runtime.graph.plan import Plan
+from semstream.runtime.records import Records
 
 OnRecord = Callable[[str, dict[str, Any]], None]
 STOP_S = 2.0
@@ -25,8 +26,9 @@ class Run:
 
     Attributes
     ----------
-    records : dict of str to list of dict
-        What each block has published, in order.
+    records : dict of str to Records
+        What each block has published, in order: reads as lists of dicts, however long the run
+        (`semstream.runtime.records`).
     failure : FlowgraphError or None
         Why the run has failed.
     interrupted : bool
@@ -38,7 +40,7 @@ class Run:
     def __init__(self, plan: Plan, engine: Engine, on_record: OnRecord | None = None) -> None:
         self.graph = plan.graph
         self.engine = engine.name
-        self.records: dict[str, list[dict[str, Any]]] = {name: [] for name in plan.nodes}
+        self.records = {name: Records(name) for name in plan.nodes}
         self.interrupted = False
         self.held = False
         self.signal = 0

@@ -36,7 +36,7 @@ def execute(graph: Flowgraph, options: RunOptions, title: str = "", report: Repo
     typer.Exit
         With the run's exit code, after it has ended or failed.
     """
-    from semstream.metrics.results import notes
+    from semstream.metrics.results import Ordered, notes
     from semstream.runtime.files.overrides import assign, override
     from semstream.runtime.graph.hosts import move
     from semstream.script.showing import finish, hold, is_quality, run_with_progress
@@ -63,10 +63,10 @@ def execute(graph: Flowgraph, options: RunOptions, title: str = "", report: Repo
     total = sum(getattr(s, "frames", 0) for s in sources) if len(sources) == 1 else 0
     with ExitStack() as watching:
         run = run_with_progress(graph, total * len(sinks), options, watching)
-        records = [record for block in graph.blocks for record in run.records[block] if is_quality(record)]
+        records = Ordered((run.records[block] for block in graph.blocks), is_quality)
         networks = {(s.settings.lpips, getattr(s.settings, "lpips_weights", "")) for s in sinks}
-        lines = sorted({line for network in networks for line in notes(records, *network)}) if records else []
-        if report is not None and records:
+        lines = sorted({line for network in networks for line in notes(records, *network)}) if len(records) else []
+        if report is not None and any(len(published) for published in run.records.values()):
             lines += report(run)
         finish(run, records, options.out, title or graph.name, lines)
         if options.hold and not run.interrupted:

@@ -24,7 +24,7 @@ class RunOptions:
     """What every run can be told from the command line. None, empty and 0: as the flowgraph says, or not at all."""
 
     engine: Annotated[
-        Literal["threads", "processes"] | None,
+        Literal["threads", "processes", "ray"] | None,
         typer.Option(help="where blocks run, instead of what the flowgraph says"),
     ] = None
     only: Annotated[

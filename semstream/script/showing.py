@@ -7,7 +7,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -119,20 +119,21 @@ def is_quality(record: Mapping[str, Any]) -> bool:
     return {"branch", "seq", "psnr_db", "snr_db", "height", "width"} <= set(record)
 
 
-def finish(run: Run, records: Iterable[dict[str, Any]], out: Path | None, title: str, lines: Sequence[str]) -> None:
+def finish(
+    run: Run, records: Collection[Mapping[str, Any]], out: Path | None, title: str, lines: Sequence[str]
+) -> None:
     """Print the table of a run's qualities, leave records and figures in `out`."""
     from semstream.metrics.results import results
 
-    rows = list(records)
-    if not rows and run.failure is not None:
+    if not records and run.failure is not None:
         return
-    text = results(rows, title, lines, out) if rows else ""
-    print(text or run.summary())
+    text = results(records, title, lines, out) if records else ""
+    print(text or "\n".join([run.summary(), *lines]))
     counters = run.counters()
     drops = sum(sum(edge["drops"].values()) for edge in counters["edges"].values())
     skips = {f"{name}: {reason}": n for name, b in counters["blocks"].items() for reason, n in b["skips"].items()}
-    print(f"\n{len(rows)} records in {run.duration:.1f} s; late frames dropped: {drops}; skipped: {skips or 0}")
-    if out is not None and rows:
+    print(f"\n{len(records)} records in {run.duration:.1f} s; late frames dropped: {drops}; skipped: {skips or 0}")
+    if out is not None and records:
         print(f"see {out}/")
         (out / "counters.txt").write_text(run.summary() + "\n", encoding="utf-8")
     if run.interrupted:

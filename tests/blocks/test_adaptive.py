@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from radio import needs_radio
 
 from blocks import (
     BandwidthSchedule,
     ContributionClassifier,
+    FadingChannel,
     KeepLast,
     NonUniformQuantizer,
     PowerNormalizer,
+    QamDemodulator,
+    QamModulator,
     RateController,
     SnrEstimator,
     SnrSweep,
@@ -25,7 +30,7 @@ from semstream.phy.channel import apply
 from semstream.phy.estimation import noise_variance_from_pilots, pilot_symbols, snr_db_from
 from semstream.quantize.errors import AllocationError
 from semstream.runtime import Frame
-from semstream.testing import Harness, run_block
+from semstream.testing import Harness, harness_of, run_block
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -91,6 +96,66 @@ def test_what_is_sent_fits_into_the_bandwidth_and_uses_it(weights: Path, uses: i
     assert frame.tags["payload_bits"] <= 6 * 2 * frame.tags["channel_uses"] + 6 * 64
 
 
+def as_bits(weights: Path, tags: dict[str, Any], **settings: Any) -> tuple[Harness, list[Frame]]:
+    """Frames over QAM by a controller, and the controller."""
+    name = str(weights)
+    frames = [f.replace(tags=tags) for f in pictures(1)]
+    for block in (SwinEncoder(weights=name), ContributionClassifier(weights=name)):
+        frames = run_block(block, frames)
+    controller = RateController(weights=name, modulation="qam", **settings)
+    for block in (controller, NonUniformQuantizer(weights=name), QamModulator(weights=name)):
+        frames = run_block(block, frames)
+    return harness_of(controller), frames
+
+
+@needs_radio
+def test_order_rate_and_bits_over_qam_rise_with_the_snr_and_fill_the_bandwidth(weights: Path) -> None:
+    told = []
+    for snr_db in (0.5, 3.0, 7.0, 13.0, 25.0):
+        _, (frame,) = as_bits(weights, {"bandwidth_uses": 900, "snr_db": snr_db})
+        form = frame.tags["qam_format"]
+        assert 800 < frame.tags["channel_uses"] <= 900
+        told.append((form["order"], frame.tags["payload_bits"]))
+        heard = run_block(FadingChannel(snr_db=snr_db), [frame])
+        (got,) = run_block(QamDemodulator(weights=str(weights)), heard)
+        assert (got.tags["concealed"], got.tags["words_failed"]) == (False, 0)
+    assert told == sorted(told)
+    assert told[0][0] == 4
+    assert told[-1][0] > 16
+
+
+@needs_radio
+def test_a_controller_over_qam_goes_by_the_estimate_the_channel_and_the_backoff(weights: Path) -> None:
+    known = {"bandwidth_uses": 900, "snr_db": 4.0, "snr_estimate_db": 13.0}
+
+    def bits(**settings: Any) -> int:
+        _, (frame,) = as_bits(weights, known, **settings)
+        return int(frame.tags["payload_bits"])
+
+    assert bits(snr="estimated") > bits() > bits(channel="rayleigh") > bits(channel="rayleigh", backoff_db=4.0)
+    assert bits(snr="fixed", fixed_snr_db=13.0) == bits(snr="estimated")
+    assert bits(most_bits=300) <= 300
+
+
+@needs_radio
+def test_a_bandwidth_too_small_for_a_header_leaves_the_frame_out(weights: Path) -> None:
+    controller, frames = as_bits(weights, {"bandwidth_uses": 60, "snr_db": 7.0})
+    assert (controller.skips, frames) == (["bandwidth"], [])
+
+
+@needs_radio
+@pytest.mark.parametrize("told", ["16-QAM", {"order": 16}, {"order": 32}])
+def test_a_format_that_is_none_is_skipped_and_counted_or_not_followed(weights: Path, told: Any) -> None:
+    name = str(weights)
+    frames = [f.replace(tags={"qam_format": told}) for f in pictures(1)]
+    for block in (SwinEncoder(weights=name), ContributionClassifier(weights=name), NonUniformQuantizer(weights=name)):
+        frames = run_block(block, frames)
+    modulator = QamModulator(weights=name)
+    assert run_block(modulator, frames) == []
+    assert harness_of(modulator).skips == ["qam_format"]
+    assert len(run_block(QamModulator(weights=name, follow_rate=False), frames)) == 1
+
+
 def test_a_limit_in_bits_holds_besides(weights: Path) -> None:
     name = str(weights)
     frames = [f.replace(tags={"bandwidth_uses": 256, "bandwidth_bits": 700, "snr_db": 7.0}) for f in pictures(1)]
@@ -141,5 +206,6 @@ def test_a_late_picture_shows_the_last_one_again() -> None:
     shown = run_block(KeepLast(), frames)
     assert [int(f["image"][0, 0, 0]) for f in shown] == [0, 1, 1, 1, 4]
     assert [f.tags["late"] for f in shown] == late
+    assert [f.tags.get("concealed", False) for f in shown] == late
     assert int(run_block(KeepLast(), frames[2:3])[0]["image"][0, 0, 0]) == 128
     assert run_block(KeepLast(), pictures(1))[0].tags["late"] is False

@@ -70,16 +70,17 @@ def test_symbols_come_back_bit_for_bit(stand_in: StandIn, mode: str, answer: Any
     sent = symbol_frames(20, snr_db=5.0)
     got, record = through(link(stand_in, mode=mode), sent)
     assert all(is_exact(a, b) for a, b in zip(sent, got, strict=True))
-    assert record == {"bursts": 20, "lost": 0, "missing_samples": 0, "not_finite": 0, "clipped": 0, "faults": {}}
+    faultless = dict.fromkeys(("lost", "missing_samples", "not_finite", "clipped", "restarts"), 0)
+    assert record == {"bursts": 20, "faults": {}} | faultless
     assert got[3].tags["snr_db"] == 5.0
-    assert got[3].tags["channel_uses"] == 500
+    assert got[3].tags["channel_uses"] == 500 + 16
     assert got[3]["noise_variance"][0] == pytest.approx(10**-0.5)
 
 
 def test_pilots_are_counted_as_channel_uses(stand_in: StandIn) -> None:
     stand_in.answer(AsGnuRadio())
     (got,), _ = through(link(stand_in, csi="pilots", pilot_spacing=10), symbol_frames(1))
-    assert got.tags["channel_uses"] == 500 + 51
+    assert got.tags["channel_uses"] == 500 + 51 + 16
     assert np.abs(got["csi"] - 1).max() < 1e-5
 
 
@@ -278,6 +279,55 @@ def test_one_that_is_never_ready_is_given_up(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(channel_module, "START_S", 0.3)
     with pytest.raises(BlockError, match=r"has not answered within 0\.3 s; it said: something is odd"):
         run_block(GnuRadioChannel(python=str(script)), symbol_frames(1))
+
+
+MORTAL = """
+import argparse, json, os, sys
+import zmq
+parser = argparse.ArgumentParser()
+for name in ("--receive", "--mode", "--report"):
+    parser.add_argument(name)
+told = parser.parse_known_args()[0]
+context = zmq.Context()
+pull, push = context.socket(zmq.PULL), context.socket(zmq.PUSH)
+pull.connect(told.receive)
+push.bind("tcp://127.0.0.1:*")
+report = {"ready": push.getsockopt_string(zmq.LAST_ENDPOINT), "settle": 0}
+os.write(int(told.report), json.dumps(report).encode() + bytes([10]))
+for _ in range(3):
+    push.send(pull.recv())
+pull.recv()
+context.destroy(linger=2000)
+sys.exit("out of memory")
+"""
+
+
+@pytest.fixture
+def mortal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Settings of a block whose own GNU Radio gives three bursts back and dies of the fourth."""
+    program = tmp_path / "mortal.py"
+    program.write_text(MORTAL)
+    monkeypatch.setattr("semstream.radio.process.PROGRAM", program)
+    return {"python": sys.executable, "mode": "raw", "channel": "none", "flush": 0, "timeout": 20.0}
+
+
+def test_a_gnu_radio_that_dies_is_started_again_and_only_its_burst_is_lost(mortal: dict[str, Any]) -> None:
+    sent = symbol_frames(11)
+    got, record = through(GnuRadioChannel(**mortal, restart="on_failure"), sent)
+    assert [is_nothing(frame) for frame in got] == [i in (3, 7) for i in range(11)]
+    assert all(is_exact(a, b) for i, (a, b) in enumerate(zip(sent, got, strict=True)) if i not in (3, 7))
+    assert (record["restarts"], record["lost"], record["bursts"]) == (2, 2, 11)
+
+
+@pytest.mark.parametrize(("restart", "after"), [("never", 3), ("on_failure", 7)])
+def test_when_no_restart_is_left_the_run_ends_and_says_how_many_there_were(
+    mortal: dict[str, Any], restart: str, after: int
+) -> None:
+    block = GnuRadioChannel(**mortal, restart=restart, most_restarts=1)
+    with pytest.raises(BlockError, match="out of memory" + (", after 1 restarts" if after > 3 else "")):
+        run_block(block, symbol_frames(20))
+    assert len(harness_of(block).outputs["received"]) == after
+    assert harness_of(block).records[-1]["restarts"] == (after > 3)
 
 
 def test_a_burst_longer_than_allowed_names_the_setting(stand_in: StandIn) -> None:

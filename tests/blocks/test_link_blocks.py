@@ -257,6 +257,7 @@ def test_the_metric_sink_reports_quality_bits_and_channel_uses(
     weights: Path, pictures: np.ndarray, tmp_path: Path
 ) -> None:
     got = through_link(pictures[:2], weights, *classified(weights, bits=3), snr_db=10)
+    got[1] = got[1].replace(tags={"concealed": True})
     sink = MetricSink(branch="b", lpips="off", snapshots=str(tmp_path))
     run_block(sink, {"reference": frames_of(pictures[:2]), "reconstruction": got})
     first, second = harness_of(sink).records
@@ -274,7 +275,20 @@ def test_the_metric_sink_reports_quality_bits_and_channel_uses(
     assert first["side_bits_per_feature"] == 32 / (8 * 8 * TINY.channels)
     assert first["cbr"] == first["channel_uses"] / (3 * 32 * 32)
     assert second["seq"] == 1
+    assert (first["concealed"], second["concealed"]) == (0, 1)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["b_10_received.png", "b_10_sent.png"]
+
+
+def test_snrs_that_are_measured_do_not_fill_the_disk_with_snapshots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("blocks.metric_sink.MOST_SNAPSHOTS", 3)
+    sent = frames_of(smooth_pictures(8, 16))
+    got = [frame.replace(tags={"snr_db": seq / 7}) for seq, frame in enumerate(sent)]
+    sink = MetricSink(branch="b", lpips="off", ms_ssim=False, snapshots=str(tmp_path))
+    run_block(sink, {"reference": sent, "reconstruction": got})
+    assert len(harness_of(sink).records) == 8
+    assert len(list(tmp_path.iterdir())) == 2 * 3
 
 
 def test_pictures_of_different_sizes_are_not_compared() -> None:

@@ -102,6 +102,40 @@ def test_a_lost_header_shows_the_last_good_picture_and_is_counted(weights: Path,
     assert record["words"] == 3 * pictures_back[1].tags["words"]
 
 
+@pytest.mark.parametrize("rule", ["sum-product", "min-sum"])
+def test_frames_decoded_together_come_out_as_one_by_one(weights: Path, pictures: np.ndarray, rule: str) -> None:
+    w = str(weights)
+    air = through(codes(pictures[:6], weights), QamModulator(weights=w, protection="code"), FadingChannel(snr_db=10.5))
+    silence = np.zeros(air[3]["received"].size, np.complex64)
+    air[3] = air[3].replace({**air[3].arrays, "received": silence})
+    one_by_one, together = (QamDemodulator(weights=w, rule=rule, most_frames=4) for _ in range(2))
+    alone = run_block(one_by_one, air)
+    run_block(together, [])
+    harness = harness_of(together)
+    together.start()
+    harness.give_batch(air)
+    harness.finish()
+    assert len(harness.outputs["features"]) == len(alone) == 6
+    assert 0 < harness_of(one_by_one).records[-1]["words_failed"] < harness_of(one_by_one).records[-1]["words"]
+    assert harness.records[-1] == harness_of(one_by_one).records[-1]
+    for a, b in zip(harness.outputs["features"], alone, strict=True):
+        assert (a.seq, a.tags) == (b.seq, b.tags)
+        assert np.array_equal(a["features"], b["features"])
+        assert np.array_equal(a["noise_variance"], b["noise_variance"])
+
+
+def test_in_a_batch_too_a_frame_without_any_picture_is_skipped(weights: Path, pictures: np.ndarray) -> None:
+    w = str(weights)
+    (air,) = through(codes(pictures[:1], weights), QamModulator(weights=w), FadingChannel(snr_db=20))
+    lost = Frame({**air.arrays, "received": np.zeros(air["received"].size, np.complex64)}, seq=0)
+    good = [Frame(dict(air.arrays), seq) for seq in (0, 1)]
+    demodulator = QamDemodulator(weights=w)
+    run_block(demodulator, [])
+    harness_of(demodulator).give_batch([lost, *good])
+    assert harness_of(demodulator).skips == ["header"]
+    assert [frame.tags["concealed"] for frame in harness_of(demodulator).outputs["features"]] == [False, True]
+
+
 def test_a_header_of_another_frame_is_a_lost_one(weights: Path, pictures: np.ndarray) -> None:
     air = through(codes(pictures[:2], weights), QamModulator(weights=str(weights)), FadingChannel(snr_db=20))
     air[1] = air[1].replace(air[0].arrays)

@@ -29,9 +29,10 @@ from blocks import (
     SwinDecoder,
     SwinEncoder,
 )
+from semstream.radio import recording
 from semstream.radio.process import SYSTEM_PYTHON
 from semstream.runtime import BlockError, Frame
-from semstream.testing import harness_of, run_block, run_source
+from semstream.testing import Harness, harness_of, run_block, run_source
 
 
 def sent_pictures(weights: Path) -> list[Frame]:
@@ -222,6 +223,7 @@ def test_a_data_file_cut_short_gives_the_frames_that_are_whole(path: Path, caplo
         {"semstream:gain": [1]},
         {"semstream:gain": ["x", 0]},
         {"semstream:gain": [math.nan, 0]},
+        {"semstream:gain": [10**400, 0]},
         {"semstream:noise_variance": -1},
         {"semstream:header": "%%"},
         {"semstream:header": "AAAA"},
@@ -283,6 +285,26 @@ def test_the_channels_recording_must_be_as_long(tmp_path: Path) -> None:
     beside.write_bytes(beside.read_bytes()[:-16])
     with pytest.raises(BlockError, match="999 samples of the channel, and 1000 received"):
         run_source(SigmfSource(path=str(tmp_path / "air"), verify=False))
+
+
+@pytest.mark.parametrize("channel", ["awgn", "rayleigh"])
+def test_a_recorder_that_is_killed_leaves_what_it_had_recorded(
+    tmp_path: Path, channel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "REWRITTEN_EVERY_S", 0.0)
+    monkeypatch.setattr(recording, "REWRITING_SHARE", 1e9)
+    frames = run_block(FadingChannel(channel=channel), symbol_frames(4))
+    recorder = Harness(SigmfSink(path=str(tmp_path / "air")))
+    for frame in frames:
+        recorder.give(frame)  # and nothing is ever closed
+    sigmf.SigMFFile(metadata=(tmp_path / "air.sigmf-meta").read_text()).validate()
+    for beside in tmp_path.glob("*.sigmf-data"):
+        with beside.open("ab") as data:
+            data.write(bytes(5))
+    got = run_source(SigmfSource(path=str(tmp_path / "air")))
+    assert [frame.seq for frame in got] == [0, 1, 2, 3]
+    assert all(np.array_equal(a["received"], b["received"]) for a, b in zip(frames, got, strict=True))
+    assert all(np.array_equal(a["csi"], b["csi"]) for a, b in zip(frames, got, strict=True))
 
 
 def test_a_recording_is_not_written_over_unless_asked_for(path: Path) -> None:

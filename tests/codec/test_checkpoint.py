@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 from semstream.codec import checkpoint
 from semstream.codec.checkpoint import WeightsError
 from semstream.codec.codec import SemanticCodec
+from semstream.codec.config import MEDIUM, SMALL, CodecConfig
 from semstream.codec.profile import Profile
 
 
@@ -86,6 +88,48 @@ def test_a_profile_with_an_array_missing_names_it(weights: Path, tmp_path: Path)
     save_file(arrays, tmp_path / "half.safetensors", metadata(weights))
     with pytest.raises(WeightsError, match=r"'variance'.*tools/profile\.py"):
         checkpoint.load_profile(str(tmp_path / "half.safetensors"))
+
+
+@pytest.mark.parametrize("read", [checkpoint.load, checkpoint.load_profile])
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ("", "not JSON"), ("[" * 5000, "not JSON"), ('{"channels": "3"}', "channels"), ('{"widths": 8}', "widths"),
+        ('{"window": true}', "window"), ('{"mlp_ratio": NaN}', "mlp_ratio"), ('{"lap": 1000001}', "lap"),
+    ],
+)  # fmt: skip
+def test_a_configuration_that_is_none_is_refused(read: Any, told: str, words: str, tmp_path: Path) -> None:
+    save_file({"x": np.zeros(3)}, tmp_path / "odd.safetensors", {"config": told})
+    with pytest.raises(WeightsError, match=words):
+        read(str(tmp_path / "odd.safetensors"))
+
+
+def test_a_configuration_far_larger_than_its_file_takes_no_memory(tmp_path: Path) -> None:
+    lie = CodecConfig(widths=(8192,) * 6, depths=(64,) * 6, heads=(1,) * 6, patch=64, channels=4096)
+    save_file({"x": np.zeros(3)}, tmp_path / "lie.safetensors", {"config": lie.to_json()})
+    with pytest.raises(WeightsError, match="more than the file holds"):
+        checkpoint.load(str(tmp_path / "lie.safetensors"))
+
+
+def test_no_codec_has_fewer_parameters_than_its_configuration_promises(codec: SemanticCodec) -> None:
+    for config in (codec.config, SMALL, MEDIUM):
+        held = sum(value.numel() for value in SemanticCodec(config).state_dict().values())
+        assert held / 10 < config.least_parameters <= held
+
+
+def test_a_tensor_of_a_type_that_numpy_has_not_is_refused(weights: Path, tmp_path: Path) -> None:
+    from safetensors.torch import save_file as save_torch
+
+    save_torch({"x": torch.zeros(3, dtype=torch.bfloat16)}, tmp_path / "bf16.safetensors", metadata(weights))
+    with pytest.raises(WeightsError, match="fp16"):
+        checkpoint.load_profile(str(tmp_path / "bf16.safetensors"))
+
+
+@pytest.mark.parametrize("width", ["²", "9" * 5000, "00001"])
+def test_a_codebook_of_an_odd_width_is_no_codebook(width: str, weights: Path, tmp_path: Path) -> None:
+    arrays = load_file(weights) | {f"profile.codebook.levels.{width}": np.zeros((2, 2), np.float32)}
+    save_file(arrays, tmp_path / "odd.safetensors", metadata(weights))
+    assert checkpoint.load_profile(str(tmp_path / "odd.safetensors"))
 
 
 def test_the_shipped_weights_load_and_have_a_profile() -> None:

@@ -60,7 +60,7 @@ def received(link: QamLink, reception: Reception, **options: object) -> Received
 headers = st.builds(
     FrameHeader,
     seq=st.integers(0, 2**16 - 1),
-    size=st.tuples(st.integers(1, 2**16), st.integers(1, 2**16)),
+    size=st.sampled_from([(2**16, 341), (341, 2**16), (4729, 4729)]) | st.tuples(*[st.integers(1, 4729)] * 2),
     scale=st.floats(0.015625, 1000, width=16),
     gain=st.floats(0.015625, 1000, width=16),
     scheme=st.sampled_from(["uniform", "fixed", "optimal"]),
@@ -83,6 +83,22 @@ def test_a_header_reads_back_as_it_was_written(header: FrameHeader, order: list[
     bits = np.pad(header.to_bits(order), (0, padding))
     assert FrameHeader.from_bits(bits, order) == header
     assert FrameHeader.from_bits(bits, order).to_bits(order).tolist() == header.to_bits(order).tolist()
+
+
+@pytest.mark.parametrize("size", [(2**16 + 1, 1), (4730, 4730), (1, 2**31), (2**31 + 5, 2**31)])
+def test_a_header_of_a_picture_too_large_for_memory_is_refused(size: tuple[int, int]) -> None:
+    good = FrameHeader(
+        3, (96, 128), 1.5, 0.75, "optimal", "lloyd_max", "gray", 16, True, "equal", 0.0, 1, 9, False, (4, 4)
+    )
+    bits = good.to_bits(range(2)).tolist()
+    kept = bits[16 + 2 * 5 + 6 + 7 :]  # behind the number and both sides
+    sides = []
+    for side in size:
+        sides += [int(c) for c in f"{side.bit_length() - 1:05b}{side:b}"]
+        del sides[-side.bit_length()]  # the leading one is not sent
+    assert FrameHeader.from_bits(np.array(bits, np.uint8), range(2)) == good
+    with pytest.raises(SideInformationError, match="pixels"):
+        FrameHeader.from_bits(np.array(bits[:16] + sides + kept, np.uint8), range(2))
 
 
 @settings(deadline=None, max_examples=300)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -90,8 +91,11 @@ def names_an_edge(output: str, port: int) -> bool:
         "two_processes.py",
         "custom_block.py",
         "adaptive_link.py",
+        "many_users.py",
         "digital_link.py",
         "gnuradio_link.py",
+        "radio_tx.py",
+        "radio_rx.py",
         "sigmf_link.py",
     ],
 )
@@ -326,6 +330,40 @@ def test_adapting_to_bandwidth_and_snr_beats_every_fixed_budget(tmp_path: Path, 
     assert gain > 0.5
     adaptive = [r for r in read_records(tmp_path) if r["branch"] == "adaptive"]
     assert len({r["channel_uses"] for r in adaptive}) > 2
+
+
+def test_users_of_one_band_come_and_go_and_gain_by_sharing_it(tmp_path: Path) -> None:
+    result = run(
+        "many_users.py", "--users", "2", "--snr", "1,19", "--size", "48", "--frames", "4", "--away", "2:1-2",
+        "--rules", "equal,max_min", "--step", "1", "--measure", "4", "--out", str(tmp_path),
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    records = read_records(tmp_path)
+    seqs = {branch: [r["seq"] for r in records if r["branch"] == branch] for branch in ("user 1 equal", "user 2 equal")}
+    assert seqs == {"user 1 equal": [0, 1, 2, 3], "user 2 equal": [0, 2, 3]}
+    spent = re.findall(r"^(\w+): .*; (\d+) channel uses, energy (\d+)$", result.stdout, re.MULTILINE)
+    assert [rule for rule, *_ in spent] == ["equal", "max_min"]
+    assert spent[0][1:] == spent[1][1:]
+    assert float(result.stdout.partition("worst user +")[2].partition(" dB")[0]) > 0.5
+
+
+def test_an_absence_of_nobody_is_one_line(tmp_path: Path) -> None:
+    result = run("many_users.py", "--users", "2", "--away", "3:1-2", "--out", str(tmp_path))
+    assert result.returncode == 2
+    assert "USER:FRAME-FRAME of users 1 to 2" in result.stderr
+
+
+@needs_radio
+def test_order_and_rate_that_follow_the_snr_beat_those_made_for_one(tmp_path: Path) -> None:
+    result = run(
+        "adaptive_link.py", "--modulation", "qam", "--size", "64", "--frames", "12", "--dwell", "3", "--fixed", "4,13",
+        "--snr-db", "4,13", "--channel", "awgn", "--out", str(tmp_path),
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert float(result.stdout.partition("adapting gains ")[2].partition(" dB")[0]) > 0.5
+    records = read_records(tmp_path)
+    assert not any(r["concealed"] for r in records if r["branch"] == "adaptive")
+    assert {r["branch"] for r in records} == {"adaptive", "fixed 4 dB", "fixed 13 dB"}
 
 
 @needs_radio

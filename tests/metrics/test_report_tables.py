@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from semstream.metrics.report import percentile, read_jsonl, summarise, table, text_table, write_csv, write_jsonl
+from semstream.metrics.results import Ordered
 
 
 def record(branch="uniform", snr_db=10.0, **values):
@@ -52,6 +53,15 @@ def test_infinite_psnr_and_snr_are_kept():
 def test_a_setting_that_changes_within_a_group_is_left_out():
     assert "scheme" not in summarise([record(scheme="a"), record(scheme="b")])[0]
     assert summarise([record(scheme="a"), record(scheme="a")])[0]["scheme"] == "a"
+
+
+def test_pictures_that_were_concealed_are_counted_and_shown():
+    rows = summarise([record(concealed=1), record(concealed=0), record(concealed=1), record(snr_db=13, concealed=0)])
+    assert [row["concealed"] for row in rows] == [2, 0]
+    assert "concealed_std" not in rows[0]
+    lines = text_table(rows).splitlines()
+    column = lines[0].index("concealed") + len("concealed") - 1
+    assert (lines[2][column], lines[4][column]) == ("2", "0")
 
 
 def test_latency_has_its_median_and_its_tail():
@@ -147,3 +157,16 @@ def test_the_rich_table_shows_the_same_cells():
     shown = console.file.getvalue()
     for cell in ("title [x]", "[bold]uniform", "other", "31.00 ± 1.41", "0.9100", "n/a", "inf", "why [y]"):
         assert cell in shown
+
+
+def test_records_of_several_sinks_are_ordered_by_frame_and_branch_wherever_they_lie() -> None:
+    rng = np.random.default_rng(1)
+    sources = [[{"seq": int(s), "branch": b, "n": n} for n, s in enumerate(rng.integers(0, 9, 30))] for b in "cab"]
+    sources.append([{"seq": 1, "branch": "a", "n": 99}, {"other": 1}])
+    ordered = Ordered(sources, lambda record: "seq" in record)
+    flat = [record for source in sources for record in source if "seq" in record]
+    assert list(ordered) == list(ordered) == sorted(flat, key=lambda r: (r["seq"], r["branch"]))
+    assert len(ordered) == len(flat) == 91
+    assert flat[3] in ordered
+    assert not len(Ordered([]))
+    assert list(Ordered([[]])) == []

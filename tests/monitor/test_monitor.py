@@ -27,7 +27,7 @@ from semstream.monitor.client import MonitorClient
 from semstream.monitor.page.expected import expected_curve
 from semstream.monitor.prometheus import Asked, PrometheusEndpoint
 from semstream.monitor.service import MonitorService
-from semstream.monitor.snapshot import Mean, Rates, Watch, describe_settings
+from semstream.monitor.snapshot import MOST_ROWS, Mean, Rates, Watch, describe_settings
 from semstream.monitor.top import render, sparkline, watch
 from semstream.monitor.watched import watched
 from semstream.runtime import Flowgraph, FlowgraphError, Frame, Run, SettingsError
@@ -88,9 +88,24 @@ def test_a_rate_is_over_the_last_two_seconds() -> None:
 
 
 def test_arrays_survive_and_what_is_none_is_refused() -> None:
-    for array in (np.arange(12, dtype=np.uint8).reshape(2, 2, 3), np.ones((3, 2), np.float32)):
-        assert np.array_equal(unpack_array(wire.unpack(wire.pack(pack_array(array)))), array)
-    for bad in (None, {"dtype": "object", "shape": [1], "data": b"x"}, {"dtype": "uint8", "shape": [5], "data": b"x"}):
+    for array in (
+        np.arange(12, dtype=np.uint8).reshape(2, 2, 3), np.ones((3, 2), np.float32), np.arange(6, dtype=np.uint8)[::2],
+        np.float32(3) * np.ones(()), np.zeros((0, 3), np.uint8),
+    ):  # fmt: skip
+        again = unpack_array(wire.unpack(wire.pack(pack_array(array))))
+        assert again.shape == array.shape
+        assert np.array_equal(again, array)
+    good = {"dtype": "uint8", "shape": [1], "data": b"x"}
+    odd = [
+        {"dtype": "object"},
+        {"dtype": []},
+        {"shape": [5]},
+        {"shape": 1},
+        {"shape": [-1]},
+        {"shape": ["1"]},
+        {"data": "x"},
+    ]
+    for bad in (None, 3, {}, *(good | change for change in odd)):
         with pytest.raises(ValueError, match=r"array|dimensions|reshape"):
             unpack_array(bad)
 
@@ -187,6 +202,19 @@ def test_without_control_nothing_can_be_changed(endless: Run) -> None:
         assert service.token == ""
         assert "read-only" in client.set("noise", {"step": 9}, "")
         assert "read-only" in client.pause(True, "")
+
+
+def test_a_viewer_that_comes_late_sees_all_that_was_and_measured_snrs_do_not_pile_up(finished: Run) -> None:
+    watch = Watch(finished)
+    for _ in range(2):
+        watch.follow()
+    first = watch.snapshot()["quality"]
+    assert first == Watch(finished).snapshot()["quality"]
+    for number in range(3 * MOST_ROWS):
+        watch._take("quality", {"psnr_db": 30.0, "snr_db": number / 7, "branch": "b"})
+    rows = watch.snapshot()["quality"]
+    assert len(rows) == MOST_ROWS
+    assert max(row["snr_db"] for row in rows) == (3 * MOST_ROWS - 1) / 7
 
 
 def test_foreign_messages_are_counted_and_answered_no_further(finished: Run) -> None:

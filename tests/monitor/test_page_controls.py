@@ -13,6 +13,7 @@ from test_monitor import graph_of, wait_for
 from blocks import SnrSweep
 from semstream.monitor.client import MonitorClient
 from semstream.monitor.page.controls import all_settings, changes, main_controls, sweep_changes, typed
+from semstream.monitor.page.server import request_of
 from semstream.monitor.service import MonitorService
 from semstream.monitor.snapshot import describe_settings
 from semstream.monitor.walk import Walk
@@ -229,3 +230,25 @@ def test_a_service_walks_when_it_was_told_to_and_a_viewer_has_asked() -> None:
             assert service._walk.keep() == ""
     finally:
         run.stop()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "[" * 5000,
+        '{"id": ' + "[" * 50 + "]" * 50 + "}",
+        "[1]",
+        "",
+        b"\xff",
+        "NaN",
+        '{"value": 1' + "0" * 30 + "}",
+        '{"value": "\\ud800"}',
+    ],
+)
+def test_a_message_that_is_no_request_is_refused_in_words(message: str | bytes) -> None:
+    with pytest.raises(ValueError, match=r"nested too deep|expected an object|Expecting value|utf-8|cannot be sent on"):
+        request_of(message)
+
+
+def test_a_request_is_an_object() -> None:
+    assert request_of('{"op": "pause", "value": [1, [2]]}') == {"op": "pause", "value": [1, [2]]}

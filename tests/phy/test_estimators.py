@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import j0
 
@@ -62,6 +63,7 @@ PROFILE = tuple(ofdm.power_delay_profile(8, 2.0).tolist())
 MULTIPATH = Multipath(tuple(map(float, range(8))), PROFILE, 64)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 500), st.sampled_from([0.5, 0.3, 0.1, 0.02]), st.booleans())
 def test_pilots_are_put_in_counted_and_taken_out(count: int, share: float, over_subcarriers: bool) -> None:
     pattern = subcarrier_comb(share, 64, 16) if over_subcarriers else comb(share)
@@ -117,6 +119,9 @@ def test_mmse_has_the_error_of_the_closed_form(noise: float) -> None:
         (comb(0.1), BlockFading(64, lead=64, phase_noise=1e-3)),
         (OFDM, BlockFading(64, 0.75, multipath=MULTIPATH)),
         (OFDM, BlockFading(192, 0.0, multipath=MULTIPATH)),
+        (OFDM, BlockFading(256, 0.75, multipath=MULTIPATH)),
+        (OFDM, BlockFading(4096, 0.0, multipath=MULTIPATH)),
+        (subcarrier_comb(0.02, 64, 16), BlockFading(128, 0.5, multipath=MULTIPATH)),
         (comb(0.1), MovingFading(doppler=0.01)),
         (comb(0.25), MovingFading(doppler=0.002, phase_noise=1e-3)),
     ],
@@ -152,6 +157,20 @@ def test_interpolation_follows_a_jakes_process_with_the_error_that_it_tells(meth
     assert np.mean(errors) == pytest.approx(np.mean(told), rel=0.1)
     if method == "mmse":
         assert np.mean(told) < 0.5 * noise
+
+
+def test_pilots_staggered_over_ofdm_symbols_tell_more_of_taps_that_hold() -> None:
+    still, noise, errors = replace(OFDM, shifts=(0,)), 0.1, []
+    pilots = np.ones(OFDM.pilot_places(1000).shape, complex)
+    for length in (64, 256):
+        statistics = BlockFading(length, 0.0, multipath=MULTIPATH)
+        for pattern in (still, OFDM):
+            found = estimate(pilots, pattern, 1000, statistics, noise, "mmse")
+            errors.append(found.error_variance[: 4 * (64 - 6)].mean())
+    assert errors[1] == pytest.approx(errors[0], rel=0.05), "one symbol has as many, wherever they stand"
+    assert errors[3] < 0.55 * errors[2]
+    taps = np.array(PROFILE)
+    assert errors[3] == pytest.approx(np.sum(taps * noise / 24 / (taps + noise / 24)), rel=0.05), "all taps apart"
 
 
 def test_mmse_is_never_worse_than_least_squares() -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -244,3 +244,41 @@ class Where(Block):
 def seqs(records: list[dict[str, Any]]) -> list[int]:
     """Sequence numbers of records."""
     return [record["seq"] for record in records]
+
+
+class Together(Scale):
+    """Scales what waits together, as `Scale` does one by one; at the end it publishes how many that were each time."""
+
+    class Settings(Scale.Settings):
+        most: int = live(4, ge=1)
+        fail_at: int = setting(-1)
+        wrong: str = setting("")
+
+    @property
+    def batch(self) -> int:
+        return int(self.settings.most)
+
+    def start(self) -> None:
+        super().start()
+        self.sizes: list[int] = []
+
+    def process(self, frame: Frame) -> Frame:
+        self.pause(0.005)  # serves arrivals, so that frames wait behind this one
+        if frame.seq == self.settings.fail_at:
+            raise RuntimeError("broken together")
+        return super().process(frame)
+
+    def process_batch(self, frames: Sequence[Frame]) -> Iterator[Frame | SkipFrame | None]:
+        self.sizes.append(len(frames))
+        for frame in frames:
+            if self.settings.wrong == "raises SkipFrame":
+                raise SkipFrame("not me")
+            try:
+                yield self.process(frame)
+            except SkipFrame as skip:
+                yield skip
+        if self.settings.wrong == "too many":
+            yield None
+
+    def stop(self) -> None:
+        self.publish({"sizes": self.sizes})

@@ -24,6 +24,8 @@ from semstream.runtime import CurveKeys, Flowgraph, FlowgraphFileError, Settings
 from semstream.runtime.files.classes import library
 from semstream.runtime.files.json_schema import as_text
 from semstream.runtime.files.overrides import override
+from semstream.runtime.files.reading import read
+from semstream.runtime.files.yaml_text import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -156,3 +158,18 @@ def test_the_published_schema_is_current_and_takes_the_shipped_files() -> None:
     text = (ROOT / "semstream" / "runtime" / "flowgraph.schema.json").read_text(encoding="utf-8")
     assert text == as_text(library())
     assert json.loads(text)["$schema"].startswith("https://json-schema.org/")
+
+
+@pytest.mark.parametrize("number", ["0x" + "f" * 5000, "0o" + "7" * 5000, "1" * 5000])
+def test_a_number_that_python_would_not_print_is_a_finding(number: str) -> None:
+    text = f"blocks:\n  a: {{class: ImageSource, settings: {{frames: {number}}}}}\n".encode()
+    findings = read(text, Path(), Flowgraph)[1]
+    assert any("frames" in f.message and f.line == 2 for f in findings)
+    assert all(len(f.message) < 500 for f in findings)
+
+
+@pytest.mark.parametrize("text", [b"- a\n" * 120_000, b"[" + b"a," * 120_000 + b"]"])
+def test_a_file_of_far_too_many_values_is_refused_before_it_is_read_to_its_end(text: bytes) -> None:
+    (finding,) = parse(text).findings
+    assert "more than 50000 values" in finding.message
+    assert finding.line > 0

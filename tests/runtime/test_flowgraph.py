@@ -59,6 +59,12 @@ def test_replicas_share_the_work_and_order_is_restored(engine: str) -> None:
     assert result.counters()["blocks"]["scale"]["frames_in"] == {"samples": 120}
 
 
+def test_a_block_that_ends_leaves_those_in_its_process_to_go_on() -> None:
+    fg = Flowgraph()
+    fg.connect(fg.add(Ramp(count=3), process="ends"), Scale(slow_s=0.15), fg.add(Collect(), process="ends"))
+    assert seqs(run(fg, "processes").records["collect"]) == [0, 1, 2]
+
+
 def test_replicated_lanes_with_skips_and_a_join_behind_keep_order_and_lose_nothing_else() -> None:
     fg = Flowgraph()
     source, sink = fg.add(Ramp(count=150, skip_every=10)), fg.add(Compare())

@@ -5,9 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from semstream.runtime import WireError
+from semstream.runtime.edges import order
 from semstream.runtime.edges.order import Join, Ranges, Reorder
 
 
@@ -112,3 +115,21 @@ def test_streams_are_joined_apart() -> None:
     assert join.push("a", ("left", 0), "l")[0] is None
     assert join.push("b", ("right", 0), "r")[0] is None
     assert join.push("b", ("left", 0), "m")[0] == {"a": "l", "b": "m"}
+
+
+def test_streams_beyond_all_measure_are_refused_and_those_that_are_known_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order, "MAX_STREAMS", 3)
+    reorder: Reorder[str] = Reorder(2)
+    join: Join[str] = Join(["a", "b"])
+    for name in ("x", "y", "z"):
+        assert reorder.push(0, (name, 0), name)
+        join.push("a", (name, 0), name)
+        join.gap((name, 5, 6))
+    for refused in (
+        lambda: reorder.push(1, ("w", 0), "w"), lambda: reorder.gap(("w", 0, 1)), lambda: join.push("a", ("w", 0), "w"),
+        lambda: join.gap(("w", 0, 1)),
+    ):  # fmt: skip
+        with pytest.raises(WireError, match="streams"):
+            refused()
+    assert join.push("b", ("y", 0), "other")[0] == {"a": "y", "b": "other"}
+    assert reorder.push(1, ("z", 1), "more") == [(1, "more")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from runtime_blocks import Collect, Compare, Failing, Pair, Ramp, Relay, Samples, Scale, Split, Twice
@@ -195,3 +197,24 @@ def test_frame_replace_merges_tags_and_keeps_the_place() -> None:
 
 def test_failing_is_a_block_like_any_other() -> None:
     assert Failing(where="x").inputs.keys() == {"samples"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": 3}, {"name": "n" * 300}, {"arrays": []}, {"arrays": {"a": ["(2,,)f8", [1]]}},
+        {"arrays": {"a": ["O", [1]]}},
+        {"arrays": {"a": ["uint8", 3]}}, {"arrays": {"a": ["uint8", [-1]]}},
+        {"arrays": {"a": ["uint8", [None]]}},
+        {"arrays": {"a": ["uint8", [1] * 17]}}, {"arrays": {"a": ["f" * 10**6, [1]]}},
+        {"arrays": {3: ["uint8", [1]]}},
+        {"arrays": {f"a{i}": ["uint8", [1]] for i in range(65)}}, {"optional": None},
+    ],
+    ids=lambda change: repr(change)[:40],
+)  # fmt: skip
+def test_a_foreign_description_that_is_no_port_type_is_refused_in_few_words(change: dict[str, Any]) -> None:
+    good = PortType("Image", {"image": ArraySpec("uint8", ("H", "W", 3))}, {"mask": ArraySpec("bool", ("*",))})
+    assert PortType.from_description(good.describe()) == good
+    with pytest.raises(ValueError, match="not a port type") as caught:
+        PortType.from_description(good.describe() | change)
+    assert len(str(caught.value)) < 300

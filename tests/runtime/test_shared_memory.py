@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from test_wire import values
 
 from semstream.runtime import ANY, Flowgraph, FlowgraphError, Frame, WireError
 from semstream.runtime.counters import NodeCounters
+from semstream.runtime.edges import slots
 from semstream.runtime.edges.credit import CREDIT_MESSAGES, LEASE
 from semstream.runtime.edges.parcel import Parcel
 from semstream.runtime.edges.receiver import Inputs
@@ -246,6 +248,25 @@ def test_pages_of_a_slot_that_became_too_small_are_given_back() -> None:
         blocks = os.stat(f"/proc/self/fd/{pool.address[1]}").st_blocks * 512
         assert blocks <= 3 * 1.2 * size * 100_000 + 2**16
     pool.close()
+
+
+def test_memory_that_could_not_be_mapped_is_taken_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = Pool("unmapped")
+    pool.allow(4)
+    try:
+        with monkeypatch.context() as broken:
+            broken.setattr(slots.mmap, "mmap", Mock(side_effect=OSError(12, "no memory")))
+            for _ in range(3):
+                pool._failed_at = -slots.RETRY_S  # time has passed
+                assert pool.lease(100_000) is None
+        assert pool.lack == "no shared memory: ENOMEM"
+        pool._failed_at = -slots.RETRY_S
+        lease = pool.lease(100_000)
+        assert lease is not None
+        assert lease.slot.offset == 0
+        assert os.fstat(pool._fd).st_size == lease.slot.capacity
+    finally:
+        pool.close()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from semstream.runtime import ANY, ArraySpec, Frame, PortType, WireError
 from semstream.runtime.frames.types import DTYPE_NAMES
-from semstream.runtime.frames.wire import MAX_HEADER_BYTES, control, decode, encode, pack
+from semstream.runtime.frames.wire import MAX_HEADER_BYTES, MAX_NESTING, control, decode, encode, pack, unpack
 
 IMAGE = PortType("Image", {"image": ArraySpec("uint8", ("H", "W", 3))}, {"mask": ArraySpec("uint8", ("H", "W"))}, 3000)
 
@@ -71,11 +71,39 @@ def test_a_strided_array_survives_the_wire_and_a_large_one_is_not_copied() -> No
     assert np.shares_memory(received["a"], large)
 
 
+def deep(levels: int) -> bytes:
+    return b"\x91" * levels + b"\x00"
+
+
+@pytest.mark.parametrize("levels", [MAX_NESTING + 1, 600, 1100])
+@pytest.mark.parametrize("field", ["v", "kind", "tags", "arrays"])
+def test_what_is_nested_too_deep_to_be_packed_again_is_refused(field: str, levels: int) -> None:
+    head = image_parts()[0]
+    with pytest.raises(WireError) as caught:
+        decode([bytes([head[0] + 1]) + head[1:] + pack(field) + deep(levels), bytes(24)], ANY)
+    assert caught.value.reason in ("nested", "not_msgpack")
+    assert len(str(caught.value)) < 200
+
+
+def test_what_is_nested_as_deep_as_allowed_is_sent_on() -> None:
+    tag: object = 0
+    for _ in range(MAX_NESTING - 2):  # the header and the tags are two
+        tag = [tag]
+    frame = decode(image_parts(tags={"deep": tag}), IMAGE).frame
+    assert frame is not None
+    assert decode([bytes(part) for part in encode(frame)], IMAGE).frame is not None
+
+
+def test_an_extension_type_is_refused() -> None:
+    with pytest.raises(WireError, match="extension"):
+        unpack(b"\xc7\x00\x05")
+
+
 def test_gaps_ride_on_data() -> None:
-    from semstream.runtime.edges.sender import _with_gaps
+    from semstream.runtime.edges.parcel import with_gaps
 
     parts = encode(Frame({"a": np.zeros(2)}, seq=7))
-    message = decode([_with_gaps(parts[0], [["main", 3, 6]]), *parts[1:]], ANY)
+    message = decode([with_gaps(parts[0], [["main", 3, 6]]), *parts[1:]], ANY)
     assert message.gaps == [("main", 3, 6)]
     assert message.frame is not None
     assert message.frame.seq == 7

@@ -47,6 +47,8 @@ class Case:
         ``perfect``, or ``estimated`` (linear MMSE) or ``estimated-ls``; share of channel uses that are pilots.
     coherence
         Channel uses over which a fade holds, or ``symbol`` or ``frame``.
+    interleave
+        Whether symbols are sent in an order that spreads a fade over the picture.
     """
 
     channel: str
@@ -62,6 +64,7 @@ class Case:
     csi: str = "perfect"
     pilots: float = 0.0
     coherence: str = "symbol"
+    interleave: bool = False
 
     @property
     def label(self) -> str:
@@ -95,6 +98,7 @@ def make_cases(
     csi: Sequence[str] = ("perfect",),
     pilots: float = 0.1,
     coherence: str = "symbol",
+    interleave: bool = False,
 ) -> list[Case]:
     """Every combination, without those that differ in what does not matter to them.
 
@@ -122,10 +126,10 @@ def make_cases(
     digital = [name for name in modulations if name != "pam"]
     if digital and not set(schemes) - {"none", "paper"}:
         raise CaseError(f"--modulation {' '.join(digital)}: carries bits, and --scheme {' '.join(schemes)} makes none")
-    if digital and (set(csi) - {"perfect"} or coherence != "symbol" or set(channels) & set(MOVING)):
+    if digital and (set(csi) - {"perfect"} or coherence != "symbol" or interleave or set(channels) & set(MOVING)):
         raise CaseError(
             f"--modulation {' '.join(digital)}: meets a channel that is known and fades a symbol; leave --csi, "
-            f"--coherence and {', '.join(MOVING)} to pam"
+            f"--coherence, --interleave and {', '.join(MOVING)} to pam"
         )
     share = pilots if set(csi) - {"perfect"} else 0.0
     cases: dict[Case, None] = {}
@@ -133,7 +137,8 @@ def make_cases(
         for scheme in schemes:
             if "pam" in modulations:
                 for case in _of_scheme(Case(channel, snr_db, scheme), bits, quantizers, contributions, modes, classes):
-                    cases |= {replace(case, csi=known, pilots=share, coherence=coherence): None for known in csi}
+                    known = replace(case, pilots=share, coherence=coherence, interleave=interleave)
+                    cases |= {replace(known, csi=kind): None for kind in csi}
             for name in digital if scheme not in ("none", "paper") else ():
                 design = None if name == "capacity" or design_snr_db is None else float(design_snr_db)
                 case = Case(channel, snr_db, scheme, modulation=name, design_snr_db=design)

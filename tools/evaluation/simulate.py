@@ -190,6 +190,7 @@ class Simulator:
             if case.coherence == "frame"
             else "symbol",
             moving=self._moving.get(case.channel),
+            interleave=case.interleave,
         )
 
     @property

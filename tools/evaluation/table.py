@@ -55,7 +55,7 @@ def describe(case: Case, images: str, count: int, weights: str, seed: int) -> Ro
         "design_snr_db": case.design_snr_db,
         "csi": case.csi,
         "pilots": case.pilots,
-        "coherence": case.coherence,
+        "coherence": case.coherence + (" interleaved" if case.interleave else ""),
     }
 
 
@@ -127,8 +127,13 @@ def write_rows(rows: Iterable[Row], path: Path) -> None:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         for row in rows:
-            writer.writerow({name: _text(row.get(name)) for name in COLUMNS})
+            writer.writerow(row_text(row))
     os.replace(partial, path)
+
+
+def row_text(row: Row) -> dict[str, str]:
+    """A row as the file has it."""
+    return {name: _text(row.get(name)) for name in COLUMNS}
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -176,8 +181,8 @@ SHOWN = (
 def text_table(rows: Sequence[Row]) -> str:
     """Rows as aligned text; several weights, contributions or dequantizers get a column of their own."""
     shown = list(SHOWN)
-    for name in ("dequantize", "contribution", "weights", "modulation", "csi", "coherence"):
-        if len({row[name] for row in rows if row[name]}) > 1:
+    for name in ("dequantize", "contribution", "weights", "modulation", "csi", "coherence", "seed"):
+        if len({row[name] for row in rows if row[name] not in ("", None)}) > 1:
             shown.insert(4, (name, name, ""))
     heads = [head for _, head, _ in shown]
     cells = [[_cell(row[name], form) for name, _, form in shown] for row in rows]

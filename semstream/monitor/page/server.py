@@ -29,6 +29,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from semstream.monitor.page import style
 from semstream.monitor.page.hub import Hub, encoded
 from semstream.runtime import CurveKeys, FlowgraphError
+from semstream.runtime.frames.wire import is_deeper, pack
 from semstream.runtime.graph.endpoints import check_endpoint
 
 DEFAULT_PORT = 5006
@@ -36,6 +37,7 @@ STATIC = Path(__file__).parent / "static"
 SCRIPTS = ("bokeh.min.js", "bokeh-widgets.min.js")
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
 MAX_MESSAGE_BYTES = 2**16
+MAX_NESTING = 20
 MOST_WAITING = 30
 """Messages that a slow browser may be behind; then it gets the whole page in their place."""
 
@@ -43,6 +45,29 @@ MOST_WAITING = 30
 def may_ask(host: str) -> bool:
     """Whether a page under this name may ask: of loopback alone, so that no foreign site reads it by DNS rebinding."""
     return host.lower() in LOOPBACK
+
+
+def request_of(message: str | bytes) -> dict[str, Any]:
+    """The request that a browser has sent.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    try:
+        request = json.loads(message)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if not isinstance(request, dict):
+        raise ValueError("expected an object")
+    if is_deeper(request, MAX_NESTING):
+        raise ValueError("nested too deep")
+    try:
+        pack(request)
+    except (TypeError, ValueError, OverflowError):  # half a character; a number of more than 64 bits
+        raise ValueError("it holds what cannot be sent on to the flowgraph") from None
+    return request
 
 
 class Page(RequestHandler):
@@ -162,9 +187,7 @@ class Live(WebSocketHandler):
     def on_message(self, message: str | bytes) -> None:
         """Take a request; what is none is answered so."""
         try:
-            request = json.loads(message)
-            if not isinstance(request, dict):
-                raise ValueError("expected an object")
+            request = request_of(message)
         except ValueError as error:
             self.give(encoded({"reply": 0, "error": f"not a request that this page knows: {error}"}))
             return
@@ -172,7 +195,8 @@ class Live(WebSocketHandler):
             self._token = str(request.get("token") or "")
             self._do(self._say_access())
         elif request.get("op") == "look":
-            self.looked_at = {str(branch) for branch in request.get("branches") or ()}
+            branches = request.get("branches")
+            self.looked_at = {str(branch) for branch in branches} if isinstance(branches, list) else set()
         else:
             self._do(self._answer(request))
 

@@ -67,7 +67,7 @@ class Steering:
                 wanted = [(str(request["block"]), {str(request["name"]): value})]
             else:
                 return f"not a request that this page knows: {op!r:.40}", ""
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             return f"not a request that this page knows: {error}", ""
         return await self._make(wanted, token)
 

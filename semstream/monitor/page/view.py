@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from semstream.monitor.page import controls, style
+from semstream.monitor.page.band import band_of
 from semstream.monitor.page.expected import read_expected
 from semstream.monitor.page.flow import FlowDrawing
 from semstream.monitor.page.link import ChannelPlots, channel_probes
@@ -94,6 +95,7 @@ class View:
             self._latency.update(snapshot)
             parts["pictures"] = self._pictures.html(snapshot)
             parts["edges"] = edges_table(snapshot)
+            parts["band"] = band_of(snapshot)
             parts["log"] = log_of(snapshot)
             parts["settings"] = controls.all_settings(snapshot)
         self._ticks += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, overload
 
@@ -24,11 +24,14 @@ class In:
         What it takes.
     buffer
         Most frames held for a partner in a join, or for a predecessor from a slower replica; then the sender waits.
+    optional
+        Whether it may be left unconnected; ``process()`` then gets no frame of that name.
     """
 
-    def __init__(self, type: PortType, buffer: int = 64) -> None:
+    def __init__(self, type: PortType, buffer: int = 64, optional: bool = False) -> None:
         self.type = type
         self.buffer = buffer
+        self.optional = optional
         self.name = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -154,6 +157,8 @@ class Block:
         for name, out in cls.outputs.items():
             if out.like is not None and out.like not in cls.inputs:
                 raise PortError(f"{cls.__name__}, port {name!r}: like={out.like!r} names no input port")
+        if "process_batch" in vars(cls) and len(cls.inputs) != 1:
+            raise PortError(f"{cls.__name__}: process_batch() is for a block with one input, got {list(cls.inputs)}")
         if "name" in cls.Settings.model_fields:
             raise SemstreamError(f"{cls.__name__}.Settings: 'name' is the block's own; call the setting otherwise")
 
@@ -225,6 +230,21 @@ class Block:
         other exception ends the run. Several frames for one input keep its seq, unless the class sets `renumber`.
         """
         raise NotImplementedError(f"{type(self).__name__} has inputs and needs process()")
+
+    @property
+    def batch(self) -> int:
+        """Most waiting frames that `process_batch` is given; read before each batch, so it may be a live setting."""
+        return 1
+
+    def process_batch(self, frames: Sequence[Frame]) -> Iterable[Any]:
+        """Turn several waiting frames of the one input into outputs at once, where that is cheaper than one by one.
+
+        Called in place of `process` when more than one frame waits and `batch` allows it; nothing is ever waited for,
+        and no more can wait than the edge has credit for. Gives for each frame, in order, what `process` would give; a
+        `SkipFrame` that is given, not raised, drops its frame. An exception ends the run at the first frame that has
+        no result yet. Outputs, records and counters are then those of `process`; live settings change between batches.
+        """
+        return map(self.process, frames)
 
     def frames(self) -> Iterator[Frame]:
         """Generate the frames of a source; the runtime numbers them and stamps t0_ns."""

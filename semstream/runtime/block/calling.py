@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from semstream.runtime.block.batch import Done
 from semstream.runtime.block.block import Block, Out
 from semstream.runtime.errors import PortError, SkipFrame
 from semstream.runtime.frames.frame import Frame
@@ -26,8 +27,17 @@ class Numbering:
         return seq
 
 
-def call(block: Block, inputs: Mapping[str, Frame], numbering: Numbering) -> Iterator[tuple[str, Frame]]:
+def call(
+    block: Block, inputs: Mapping[str, Frame], numbering: Numbering, done: Done | None = None
+) -> Iterator[tuple[str, Frame]]:
     """Process one input (a frame, or the joined frames by port) and yield (port, checked frame).
+
+    Parameters
+    ----------
+    block, inputs, numbering
+        Of the input.
+    done
+        What the block has made of it already, in a batch.
 
     Raises
     ------
@@ -36,9 +46,9 @@ def call(block: Block, inputs: Mapping[str, Frame], numbering: Numbering) -> Ite
     PortError
         If an output is not what its port declares.
     """
-    if len(inputs) == 1:
+    if len(block.inputs) == 1:
         (first,) = inputs.values()
-        result = block.process(first)
+        result = block.process(first) if done is None else done.take()
         merged = first
     else:
         result = block.process(**inputs)

@@ -128,7 +128,7 @@ def problems(cls: type[Settings], error: ValidationError) -> dict[str, str]:
         else:
             unit = f" {unit_of(field)}" if unit_of(field) else ""
             got = item["input"]
-            lines[name] = f"setting {name!r}: expected {expected(field)}{unit}, got {got!r} ({item['msg']})"
+            lines[name] = f"setting {name!r}: expected {expected(field)}{unit}, got {got!r:.200} ({item['msg']})"
     return lines
 
 

@@ -63,12 +63,16 @@ class Link:
         self._owed = 0
         self._batch = max(1, spec.credit // 2)
         self.limit = max(port.declared.type.max_message_bytes, wire.MAX_HEADER_BYTES)
-        self.socket = sockets.open_socket(context, zmq.DEALER, self.limit, spec.remote)
+        self.socket = sockets.open_socket(context, zmq.DEALER, self.limit, spec.leaves_host)
         self.monitor: Socket | None = None
-        if spec.remote:
+        self.cut_since = 0.0
+        self.last: dict[str, int] | None = {} if spec.leaves_host and not spec.remote else None
+        self.moved = False
+        if spec.leaves_host:
             self.monitor = sockets.monitor(self.socket)
-            if spec.curve is not None:
-                sockets.secure_client(self.socket, spec.curve)
+        if spec.curve is not None:
+            sockets.secure_client(self.socket, spec.curve)
+        self._greeting = b""
         self._prepare()
         self.socket.connect(self.endpoint)
         hello: dict[str, Any] = {"node": node, "credit": spec.credit}
@@ -87,7 +91,17 @@ class Link:
         """Before the socket connects."""
 
     def _greet(self, hello: dict[str, Any]) -> None:
-        self.socket.send(wire.control("hello", **hello))
+        self._greeting = wire.control("hello", **hello)
+        self.socket.send(self._greeting)
+
+    def move(self, endpoint: str) -> None:
+        """Go to where the sender is now, after what it had sent before has been taken."""
+        with contextlib.suppress(zmq.ZMQError):
+            self.socket.disconnect(self.endpoint)
+        self.endpoint = endpoint
+        self.socket.connect(endpoint)
+        self.socket.send(self._greeting)
+        self.cut_since, self.moved, self._owed = 0.0, True, 0
 
     def on_hello(self, fields: dict[str, Any]) -> None:
         """Note that the sender has answered."""

@@ -7,14 +7,17 @@ themselves: a sender's frames have growing seq, so one that has passed a number 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
+from semstream.runtime.errors import WireError
 from semstream.runtime.frames.wire import Gap
 
 Item = TypeVar("Item")
 Key = tuple[str, int]
 MAX_RANGES = 4096
+MAX_STREAMS = 2**16
+"""Streams whose place is kept: a peer may name as many as it likes, and the memory is ours."""
 ENDED = 2**64
 
 
@@ -64,6 +67,11 @@ class Ranges:
             return value
         i = bisect_right(self._first, value)
         return self._first[i] if i < len(self._first) else ENDED
+
+
+def _check_room(streams: Mapping[str, object]) -> None:
+    if len(streams) >= MAX_STREAMS:
+        raise WireError("streams", f"more than {MAX_STREAMS} streams over one edge")
 
 
 class _Stream(Generic[Item]):
@@ -123,6 +131,7 @@ class Reorder(Generic[Item]):
     def _stream(self, name: str) -> _Stream[Item]:
         stream = self._streams.get(name)
         if stream is None:
+            _check_room(self._streams)
             stream = self._streams[name] = _Stream()
         return stream
 
@@ -170,6 +179,8 @@ class Join(Generic[Item]):
         unmatched: list[Item] = []
         gaps: list[Gap] = []
         passed = self._passed[port]
+        if stream not in passed:
+            _check_room(passed)
         before = passed.get(stream, -1)
         if seq > before:
             passed[stream] = seq
@@ -198,7 +209,10 @@ class Join(Generic[Item]):
     def gap(self, gap: Gap) -> tuple[list[Item], list[Gap]]:
         """Take note that a port will not deliver a range; returns (unmatched frames, gaps to pass on)."""
         stream, first, last = gap
-        self._gaps.setdefault(stream, Ranges()).add(first, last)
+        if stream not in self._gaps:
+            _check_room(self._gaps)
+            self._gaps[stream] = Ranges()
+        self._gaps[stream].add(first, last)
         unmatched: list[Item] = []
         self._give_up(stream, first, last, unmatched, [])
         return unmatched, [gap]

@@ -33,6 +33,14 @@ def let_go(form: Form) -> None:
         form.lease.release()
 
 
+_GAPS_KEY = wire.pack("gaps")
+
+
+def with_gaps(header: bytes, gaps: list[list[Any]]) -> bytes:
+    """The packed header map with one more entry: cheaper than packing tags and arrays again."""
+    return bytes([header[0] + 1]) + header[1:] + _GAPS_KEY + wire.pack(gaps)
+
+
 class Parcel:
     """A frame that a block gives on one of its ports. `close` it when every edge has its form."""
 
@@ -79,14 +87,6 @@ class Parcel:
         if self._shared is not None:
             self._shared.lease.release()
             self._shared = None
-
-
-_GAPS_KEY = wire.pack("gaps")
-
-
-def with_gaps(header: bytes, gaps: list[list[Any]]) -> bytes:
-    """The packed header map with one more entry: cheaper than packing tags and arrays again."""
-    return bytes([header[0] + 1]) + header[1:] + _GAPS_KEY + wire.pack(gaps)
 
 
 def _in_slot(frame: Frame, lease: Lease, pack: Callable[[Any], bytes]) -> list[Any]:

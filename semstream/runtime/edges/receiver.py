@@ -25,6 +25,8 @@ from semstream.runtime.graph.nodes import InputSpec
 
 ALONE_NS = 300_000
 """A frame that comes over a link after this long is worked on before the link is looked at again."""
+CUT_S = 60.0
+"""Within one run the owner says soon when a sender has died; a link that is cut for so long has another reason."""
 QUIET_S = 0.1
 """A link whose sender has died is drained until nothing has come for this long."""
 
@@ -48,6 +50,7 @@ class Inputs:
         self.counters = counters
         self.log = log
         by_port = {spec.port: spec for spec in specs}
+        declared = {name: port for name, port in declared.items() if name in by_port}  # others are optional
         joined = len(declared) > 1
         self.ports = [
             InputPort(context, spec, port, node, mailboxes, joined, RemoteLink if spec.numbered else Link)
@@ -112,11 +115,14 @@ class Inputs:
             return
 
     def on_monitor(self, link: Link) -> None:
-        """Note that the connection to another flowgraph is lost."""
+        """Note that the connection to another flowgraph, or to another host of this run, is lost."""
         if link.monitor is None:
             return
         for event in sockets.monitor_events(link.monitor):
-            if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+            if not link.remote:
+                if event == zmq.EVENT_DISCONNECTED and not link.ended and not link.silent_since:
+                    link.cut_since = link.cut_since or time.monotonic()
+            elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                 self._lose(link, f"{link.endpoint} refused this end's CURVE key; list it in the listener's clients")
             elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED and link.numbered:
                 self.on_readable(link)  # all that the old connection has brought is counted before the new one is used
@@ -136,6 +142,14 @@ class Inputs:
         for link in self.links:
             if link.producer == node and not link.ended and not link.silent_since:
                 link.silent_since = time.monotonic()
+
+    def move(self, node: str, endpoints: dict[str, str]) -> None:
+        """Go to a sender of this run that has been started again, with new endpoints by their old ones."""
+        for link in self.links:
+            if link.producer == node and link.endpoint in endpoints and not link.ended:
+                while sockets.readable(link.socket) and not link.ended:
+                    self.on_readable(link)
+                link.move(endpoints[link.endpoint])
 
     def leave(self) -> None:
         """The run is stopping: tell senders in other flowgraphs, and take what is already under way."""
@@ -157,6 +171,12 @@ class Inputs:
                     link.settle()
                 if link.silent_since and now - link.silent_since > QUIET_S:
                     self._end(link)
+                elif link.cut_since and now - link.cut_since > CUT_S:
+                    self._lose(
+                        link,
+                        f"port {port.name!r}: the connection to {link.producer!r} at {link.endpoint} is lost, though "
+                        "both ends live; check the network between their hosts",
+                    )
                 elif not link.greeted and now - link.opened > port.spec.connect_timeout_s:
                     there = port.spec.peer or "the flowgraph that listens there"
                     self._lose(
@@ -176,6 +196,8 @@ class Inputs:
         port = link.port
         for gap in gaps:
             self._on_gap(port, gap)
+        if link.last is not None:
+            self._follow(link, frame)
         now = time.perf_counter_ns()
         alone = now - link.last_ns > ALONE_NS
         link.last_ns = now
@@ -195,6 +217,20 @@ class Inputs:
         if depth > counters.queue_peak[port.name]:
             counters.queue_peak[port.name] = depth
         return alone
+
+    def _follow(self, link: Link, frame: Frame) -> None:
+        """Count what has not come because its sender died."""
+        assert link.last is not None
+        before = link.last.get(frame.stream, -1)
+        link.last[frame.stream] = frame.seq
+        if link.moved and link.port.reorder is None:
+            link.moved = False
+            if frame.seq > before + 1:
+                self.counters.drops[f"{link.port.name}: lost with {link.producer}"] += frame.seq - before - 1
+                self.log.warning(
+                    "port %s: frames %d to %d of stream %s were lost with %s",
+                    link.port.name, before + 1, frame.seq - 1, frame.stream, link.producer,
+                )  # fmt: skip
 
     def _on_late(self, link: Link, frame: Frame, gaps: Sequence[wire.Gap]) -> None:
         """Leave out a frame of a live edge that was held up on its way."""

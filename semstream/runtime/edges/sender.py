@@ -25,7 +25,7 @@ import zmq
 
 from semstream.runtime.counters import NodeCounters
 from semstream.runtime.edges import sockets
-from semstream.runtime.edges.credit import CREDITS, LEASE
+from semstream.runtime.edges.credit import CREDITS, LEASE, hello_of
 from semstream.runtime.edges.handles import Mailbox, Mailboxes
 from semstream.runtime.edges.parcel import Form, Parcel, Shared, let_go, with_gaps
 from semstream.runtime.edges.slots import WARM_BYTES, Lease, Pool
@@ -80,20 +80,17 @@ class Sender:
         if self._pool is not None and not self.lossless:
             self._pool.allow(spec.depth)
         self._authenticator: Any = None
-        self.socket = sockets.open_socket(context, zmq.ROUTER, wire.MAX_HEADER_BYTES, spec.remote)
+        self.socket = sockets.open_socket(context, zmq.ROUTER, wire.MAX_HEADER_BYTES, spec.leaves_host)
         self.socket.router_mandatory = True
-        if spec.curve is not None:
-            self._authenticator = sockets.secure_server(self.socket, context, spec.curve)
+        if spec.curve is not None:  # within a run, who has placed this node has started the authenticator
+            self._authenticator = sockets.secure_server(self.socket, context if spec.remote else None, spec.curve)
         try:
             self.socket.bind(spec.endpoint)
         except zmq.ZMQError as error:
             self.close(0)
             why = sockets.BIND_ERRORS.get(error.errno or 0, str(error))
-            raise FlowgraphError(
-                f"block {block!r}, port {spec.port!r}: cannot listen on {spec.endpoint}: {why}; "
-                "stop what holds it or choose another endpoint",
-                block,
-            ) from None
+            where = f"block {block!r}, port {spec.port!r}: cannot listen on {spec.endpoint}"
+            raise FlowgraphError(f"{where}: {why}; stop what holds it or choose another endpoint", block) from None
 
     @property
     def ready(self) -> bool:
@@ -211,8 +208,7 @@ class Sender:
     def on_dead(self, node: str) -> None:
         """Forget a receiver of this run that has failed."""
         self._awaited.discard(node)
-        for identity in [i for i, n in self._node_of.items() if n == node]:
-            self._forget(identity)
+        self._forget_node(node)
         if node in self.spec.consumers and not self.credit and not self._awaited:
             self._discard()
 
@@ -240,10 +236,7 @@ class Sender:
             raise WireError("credit", "an odd credit message")
         if message.kind != "hello":
             raise WireError("kind", f"a receiver sends no {message.kind}")
-        count: Any = fields.get("credit")
-        node: Any = fields.get("node")
-        if type(count) is not int or not 0 < count <= wire.MAX_CREDIT or type(node) is not str or len(node) > 256:
-            raise WireError("hello", "credit or node is missing")
+        node, count = hello_of(fields)
         if self.spec.remote:
             try:
                 theirs = PortType.from_description(fields.get("type"))
@@ -274,6 +267,8 @@ class Sender:
         self._admit(identity, node, count)
 
     def _admit(self, identity: bytes, node: str, count: int) -> None:
+        if self.spec.spans_hosts:
+            self._forget_node(node)  # it has been started again
         self.total += count
         self.credit[identity] = self._granted[identity] = count
         self._node_of[identity] = node
@@ -364,11 +359,22 @@ class Sender:
 
     def _peer_left(self, identity: bytes, why: str) -> None:
         node = self._node_of[identity]
+        if self.spec.spans_hosts:
+            self._awaited.add(node)  # the owner says whether it comes again
+            return self._forget_node(node)
         self._forget(identity)
         if self.spec.remote:
             self.lost = self.lost or f"receiver {node!r} of port {self.spec.port!r} on {self.spec.endpoint} {why}"
         if not self.credit and (self.spec.remote or not self._awaited):
             self._discard()
+
+    def _forget_node(self, node: str) -> None:
+        """Forget a receiver of this run that has died; between hosts, count what was under way to it."""
+        for identity in [i for i, n in self._node_of.items() if n == node]:
+            under_way = self._granted[identity] - self.credit[identity]
+            if self.spec.spans_hosts and under_way:
+                self.counters.drops[f"{self.spec.edge}: under way to {node} when it died"] += under_way
+            self._forget(identity)
 
     def _forget(self, identity: bytes) -> None:
         self.total -= self.credit.pop(identity, 0)

@@ -164,13 +164,13 @@ class Pool:
         offset = self._end
         try:
             os.posix_fallocate(self._fd, offset, capacity)
-            self._end += capacity
             flags = mmap.MAP_SHARED | mmap.MAP_POPULATE
             memory = mmap.mmap(self._fd, capacity, flags, mmap.PROT_READ | mmap.PROT_WRITE, offset=offset)
         except OSError as error:
             self._failed_at = time.monotonic()
             self.lack = f"no shared memory: {_words(error)}"
             return None
+        self._end += capacity  # not before: what was reserved in vain is taken the next time
         self._made += 1
         return Slot(memory, offset, capacity)
 

@@ -67,8 +67,20 @@ def readable(socket: Socket) -> bool:
     return bool(events & _POLLIN)
 
 
-def secure_server(socket: Socket, context: zmq.Context[Socket], curve: CurveKeys) -> ThreadAuthenticator:
-    """Make `socket` a CURVE server that admits `curve.clients` only. Call before it binds; stop the result."""
+def secure_server(socket: Socket, context: zmq.Context[Socket] | None, curve: CurveKeys) -> ThreadAuthenticator | None:
+    """Make `socket` a CURVE server that admits `curve.clients` only. Call before it binds; stop the result.
+
+    Without a context, whoever has called `authenticate` says who is admitted.
+    """
+    authenticator = authenticate(context, curve) if context is not None else None
+    socket.zap_domain = ZAP_DOMAIN.encode()
+    socket.curve_publickey, socket.curve_secretkey = curve.public.encode(), curve.secret.encode()
+    socket.curve_server = True
+    return authenticator
+
+
+def authenticate(context: zmq.Context[Socket], curve: CurveKeys) -> ThreadAuthenticator:
+    """Admit `curve.clients` only to the CURVE servers of a context; it has one authenticator. Stop the result."""
     from zmq.auth.thread import ThreadAuthenticator
 
     allowed = frozenset(key.encode() for key in curve.clients)
@@ -81,9 +93,6 @@ def secure_server(socket: Socket, context: zmq.Context[Socket], curve: CurveKeys
     authenticator = ThreadAuthenticator(context)
     authenticator.start()
     authenticator.configure_curve_callback(domain=ZAP_DOMAIN, credentials_provider=Allowed())
-    socket.zap_domain = ZAP_DOMAIN.encode()
-    socket.curve_publickey, socket.curve_secretkey = curve.public.encode(), curve.secret.encode()
-    socket.curve_server = True
     return authenticator
 
 

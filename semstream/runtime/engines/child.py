@@ -55,7 +55,7 @@ def run(job: dict[str, Any]) -> NoReturn:
     for item in job["nodes"]:
         spec = NodeSpec.from_plain(item["spec"])
         try:
-            block = _build(spec, job["main"])
+            block = build(spec, job["main"])
             types = {port: PortType.from_description(t) for port, t in item["out_types"].items()}
         except BaseException as error:
             _report_failure(context, spec, error)
@@ -74,9 +74,10 @@ def run(job: dict[str, Any]) -> NoReturn:
     os._exit(0)  # libraries' exit handlers could hang a process that has already done its work
 
 
-def _build(spec: NodeSpec, main_script: str) -> Block:
+def build(spec: NodeSpec, main_script: str) -> Block:
+    """The block of a node, its class found by its reference; `main_script` is the owner's script."""
     module_name, _, qualname = spec.reference.partition(":")
-    if module_name == "__main__" and "__mp_main__" not in sys.modules:
+    if module_name == "__main__" and getattr(sys.modules["__main__"], "__file__", None) != main_script:
         load_main(main_script)
     target: Any = importlib.import_module(module_name)
     for part in qualname.split("."):

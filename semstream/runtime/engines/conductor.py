@@ -9,16 +9,17 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import zmq
 
 from semstream.runtime.engines.control import take
-from semstream.runtime.engines.engine import Engine
+from semstream.runtime.engines.engine import Engine, Restart
 from semstream.runtime.errors import FlowgraphError
 from semstream.runtime.frames import wire
 from semstream.runtime.graph.plan import Plan
+from semstream.runtime.records import Records
 
 POLL_MS = 20
 DRAIN_S = 1.2
@@ -27,7 +28,8 @@ LOG = logging.getLogger("semstream")
 
 
 class _Request:
-    def __init__(self, nodes: list[str], values: dict[str, Any]) -> None:
+    def __init__(self, number: int, nodes: list[str], values: dict[str, Any]) -> None:
+        self.number = number
         self.waiting = set(nodes)
         self.values = values
         self.error = ""
@@ -41,7 +43,7 @@ class Conductor(threading.Thread):
         self,
         plan: Plan,
         engine: Engine,
-        records: dict[str, list[dict[str, Any]]],
+        records: Mapping[str, Records],
         on_record: Callable[[str, dict[str, Any]], None] | None,
     ) -> None:
         thread_name = f"semstream {plan.graph.name}"
@@ -54,11 +56,13 @@ class Conductor(threading.Thread):
         self._block_of = {node: name for name, nodes in plan.nodes.items() for node in nodes}
         self._state = dict.fromkeys(self._block_of, "starting")
         self._counters: dict[str, dict[str, Any]] = {}
+        self._past: list[tuple[str, dict[str, Any]]] = []
+        self._changed: dict[str, dict[str, Any]] = {}
         self._untold: dict[str, deque[bytes]] = {node: deque() for node in self._state}
         self._requests: dict[int, _Request] = {}
-        self._new: deque[tuple[int, _Request]] = deque()
+        self._new: deque[_Request] = deque()
         self._ids = itertools.count()
-        self._stop = False
+        self._stop_asked = False
         self._hold = self._held = False
         self.shown: dict[tuple[str, str], dict[str, Any]] = {}
         self._stopped_at = 0.0
@@ -66,7 +70,8 @@ class Conductor(threading.Thread):
         self._went_at = 0.0
         self._ended_at = 0.0
         self._on_record = on_record
-        self._order: deque[tuple[str, dict[str, Any]]] = deque()
+        self._order: deque[str] = deque()  # blocks alone: a slow `on_record` may be far behind
+        self._given = dict.fromkeys(records, 0)
         self._arrived = threading.Event()
         self._all_arrived = False
         self._dispatcher = threading.Thread(target=self._dispatch, name=f"{thread_name} records", daemon=True)
@@ -76,18 +81,18 @@ class Conductor(threading.Thread):
 
     def request_stop(self) -> None:
         """Stop soon. Only sets a flag, so that a signal handler may call it."""
-        self._stop = True
+        self._stop_asked = True
 
     def fail(self, message: str, block: str | None = None, traceback_text: str = "") -> None:
         """Note a failure and stop; the first failure is the one that is raised."""
         if self.failure is None:
             self.failure = FlowgraphError(message, block, traceback_text)
-        self._stop = True
+        self._stop_asked = True
 
     def set(self, block: str, values: dict[str, Any], timeout: float) -> str:
         """Have live settings applied by every node of a block; returns the error, if any."""
-        request = _Request(self.plan.nodes[block], values)
-        self._new.append((next(self._ids), request))
+        request = _Request(next(self._ids), self.plan.nodes[block], values)
+        self._new.append(request)
         deadline = time.monotonic() + timeout
         while not request.done.wait(0.05):
             if self.finished.is_set():
@@ -105,7 +110,7 @@ class Conductor(threading.Thread):
     def states(self) -> dict[str, list[dict[str, Any]]]:
         """Newest counter states of the nodes, by block."""
         states: dict[str, list[dict[str, Any]]] = {name: [] for name in self.plan.nodes}
-        for node, state in list(self._counters.items()):
+        for node, state in [*self._past, *self._counters.items()]:
             states[self._block_of[node]].append(state)
         return states
 
@@ -152,6 +157,8 @@ class Conductor(threading.Thread):
                     self._on_message(node, message)
             for node, why in self.engine.newly_dead():
                 self._on_dead(node, why, poller)
+            for restart in self.engine.newly_restarted():
+                self._on_restarted(restart)
             self._send_requests()
             self._step()
             for node, untold in self._untold.items():
@@ -163,10 +170,10 @@ class Conductor(threading.Thread):
         if not self._went_at and all(state != "starting" for state in self._state.values()):
             self._went_at = now
             self._tell_all({"op": "go"})
-        if self._held != self._hold and self._went_at and not self._stop:
+        if self._held != self._hold and self._went_at and not self._stop_asked:
             self._held = self._hold
             self._tell_all({"op": "hold", "value": self._held})
-        if self._stop and not self._stopped_at:
+        if self._stop_asked and not self._stopped_at:
             self._stopped_at = now
             self._tell_all({"op": "drain"})
         if not self._stopped_at:
@@ -187,7 +194,7 @@ class Conductor(threading.Thread):
         if op == "record":
             self.records[block].append(message["record"])
             if self._on_record is not None:
-                self._order.append((block, message["record"]))
+                self._order.append(block)
                 self._arrived.set()
         elif op == "show":
             self.shown[block, message["name"]] = message["value"]
@@ -223,26 +230,53 @@ class Conductor(threading.Thread):
         self._end(node)
         self._tell_all({"op": "dead", "node": node}, but=node)
 
+    def _on_restarted(self, restart: Restart) -> None:
+        """Tell a node's new life what its old one knew, and the others where it is now."""
+        node, block = restart.node, self._block_of[restart.node]
+        if self._state[node] == "ended":
+            return
+        logging.getLogger(f"semstream.{self.plan.graph.name}.{block}").warning("%s; it was started again", restart.why)
+        if node in self._counters:
+            self._past.append((node, self._counters.pop(node)))
+        self._state[node] = "starting"
+        self._untold[node].clear()
+        self._tell_all({"op": "moved", "node": node, "endpoints": restart.moved}, but=node)
+        if block in self._changed:
+            self._tell(node, {"op": "set", "id": -1, "values": self._changed[block]})
+        for number, request in self._requests.items():
+            if node in request.waiting:
+                self._tell(node, {"op": "set", "id": number, "values": request.values})
+        for other, state in self._state.items():
+            if state == "ended":
+                self._tell(node, {"op": "dead", "node": other})
+        if self._went_at:
+            self._tell(node, {"op": "go"})
+        if self._stopped_at:
+            self._tell(node, {"op": "drain"})
+
     def _end(self, node: str) -> None:
         self._state[node] = "ended"
-        for request in self._requests.values():
+        for request in list(self._requests.values()):
             if node in request.waiting:
                 self._acknowledge(request, node, f"block {self._block_of[node]!r} has ended")
 
     def _send_requests(self) -> None:
         while self._new:
-            number, request = self._new.popleft()
-            self._requests[number] = request
+            request = self._new.popleft()
+            self._requests[request.number] = request
             for node in list(request.waiting):
                 if self._state[node] == "ended":
                     self._acknowledge(request, node, f"block {self._block_of[node]!r} has ended")
                 else:
-                    self._tell(node, {"op": "set", "id": number, "values": request.values})
+                    self._tell(node, {"op": "set", "id": request.number, "values": request.values})
 
     def _acknowledge(self, request: _Request, node: str, error: str) -> None:
         request.error = request.error or error
         request.waiting.discard(node)
         if not request.waiting:
+            self._requests.pop(request.number, None)
+            if not request.error:
+                self._changed.setdefault(self._block_of[node], {}).update(request.values)
             request.done.set()
 
     def _tell_all(self, message: dict[str, Any], but: str = "") -> None:
@@ -271,10 +305,12 @@ class Conductor(threading.Thread):
             self._arrived.clear()
             ending = self._all_arrived
             while self._order:
-                block, record = self._order.popleft()
+                block = self._order.popleft()
                 try:
                     assert self._on_record is not None
-                    self._on_record(block, record)
+                    for number, record in itertools.islice(self.records[block].since(self._given[block]), 1):
+                        self._given[block] = number + 1
+                        self._on_record(block, record)
                 except BaseException as error:
                     self._on_record = None
                     self._order.clear()

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from semstream.runtime.edges.sockets import Socket
+
+
+@dataclass(frozen=True)
+class Restart:
+    """A node that has died and lives again, from the start of its block.
+
+    Attributes
+    ----------
+    node, why
+        Which, and how it has died.
+    moved
+        New endpoints of the edges that leave it, by their old ones.
+    """
+
+    node: str
+    why: str
+    moved: dict[str, str] = field(default_factory=dict)
 
 
 class Engine(Protocol):
@@ -19,6 +37,9 @@ class Engine(Protocol):
 
     def newly_dead(self) -> list[tuple[str, str]]:
         """(node, why) for nodes that have died without a word since the last call."""
+
+    def newly_restarted(self) -> list[Restart]:
+        """Nodes that have been started again since the last call."""
 
     def abandon(self, node: str) -> None:
         """Give up on a node that does not end."""

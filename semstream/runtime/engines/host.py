@@ -121,6 +121,9 @@ class NodeHost:
                     sender.on_dead(message["node"])
                 if self._inputs is not None:
                     self._inputs.on_dead(message["node"])
+            elif op == "moved":
+                if self._inputs is not None:
+                    self._inputs.move(message["node"], message["endpoints"])
             elif op == "drain":
                 self.draining = True
                 if self._inputs is not None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import time
 import traceback
+from collections import deque
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 
+from semstream.runtime.block.batch import Done, batches, done_together
 from semstream.runtime.block.calling import by_port, call, source_items, stamp
 from semstream.runtime.edges.link import Arrival
 from semstream.runtime.edges.parcel import Parcel
@@ -135,15 +138,19 @@ class Node(NodeHost):
         inputs = self._inputs
         assert inputs is not None
         ready = inputs.ready
+        together = batches(self.block)
+        done: deque[Done] = deque()
         while not self.halted:
             if self._lost:
                 self._raise_lost()
-            if self._sets:
+            if self._sets and not done:
                 self._apply_sets()
             if not self._outputs_ready():
                 self.pump(IDLE_MS)
             elif ready:
-                self._step(ready.popleft())
+                if together and not done:
+                    done = self._work_ahead()
+                self._step(ready.popleft(), done.popleft() if done else None)
                 if time.perf_counter_ns() - self._pumped_ns > PUMP_EVERY_NS:
                     self.pump(0)
             elif inputs.ended:
@@ -151,7 +158,21 @@ class Node(NodeHost):
             else:
                 self.pump(IDLE_MS)
 
-    def _step(self, unit: dict[str, Arrival] | wire.Gap) -> None:
+    def _work_ahead(self) -> deque[Done]:
+        """What the block makes of the frames that wait, where it takes several at once; each still has its own turn."""
+        inputs, most = self._inputs, self.block.batch
+        assert inputs is not None
+        if most < 2:
+            return deque()
+        self.pump(0)
+        frames = []
+        for unit in islice(inputs.ready, most):
+            if not isinstance(unit, dict):  # a gap has its turn too
+                break
+            frames += [arrival.frame for arrival in unit.values()]
+        return done_together(self.block, frames) if len(frames) > 1 else deque()
+
+    def _step(self, unit: dict[str, Arrival] | wire.Gap, done: Done | None = None) -> None:
         block = self.block
         if not isinstance(unit, dict):
             if not block.renumber:
@@ -168,12 +189,14 @@ class Node(NodeHost):
         given = set()
         output: Frame | None = None
         try:
-            for port, output in call(block, frames, self.numbering):
+            for port, output in call(block, frames, self.numbering, done):
                 given.add(port)
                 self._emit(port, output)
         except SkipFrame as skip:
             counters.skips[skip.reason] += 1
-        counters.work.add(time.perf_counter_ns() - begin - self._blocked_ns)
+        counters.work.add(time.perf_counter_ns() - begin - self._blocked_ns + (done.work_ns if done else 0))
+        if done is not None:
+            begin = done.begin_ns
         for arrival in unit.values():  # counted behind the work, which then begins sooner
             counters.wait.add(begin - arrival.at_ns)
             stream, seq, t0_ns = arrival.frame.stream, arrival.frame.seq, arrival.frame.t0_ns

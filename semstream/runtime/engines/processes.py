@@ -23,6 +23,7 @@ from semstream.runtime.edges import sockets
 from semstream.runtime.edges.sockets import Socket
 from semstream.runtime.engines.children import GONE, Child, Children
 from semstream.runtime.engines.control import MAX_RECORD_BYTES
+from semstream.runtime.engines.engine import Restart
 from semstream.runtime.engines.folder import choose_folder, make_folder, remove_folder
 from semstream.runtime.graph.plan import Plan
 
@@ -101,11 +102,15 @@ class ProcessEngine:
                 if node in self._disconnected or now - self._exited_at.setdefault(node, now) > EXIT_S:
                     self._reported.add(node)
                     dead.append((node, _death(status)))
-            elif node in self._disconnected and not self._leaving(process):
+            elif self._is_cut(process) and not self._leaving(process):
                 self._reported.add(node)
                 dead.append((node, "its process is silent (no heartbeat for 3 s)"))
                 self._kill(process)
         return dead
+
+    def newly_restarted(self) -> list[Restart]:
+        """None: what dies here ends the run."""
+        return []
 
     def abandon(self, node: str) -> None:
         """Kill the node's process."""
@@ -129,6 +134,10 @@ class ProcessEngine:
             line.close(0)
         self._context.term()
         remove_folder(self._directory)
+
+    def _is_cut(self, process: str) -> bool:
+        """Whether all its lines are lost: a node that has ended closes its own, and others may go on beside it."""
+        return all(node in self._disconnected for node, where in self._process_of.items() if where == process)
 
     def _leaving(self, process: str) -> bool:
         """Whether the process is just exiting: its connection closes a little before it does."""

@@ -9,6 +9,7 @@ import zmq
 from semstream.runtime.edges.handles import Mailboxes
 from semstream.runtime.edges.sockets import Socket, open_socket
 from semstream.runtime.engines.control import MAX_RECORD_BYTES
+from semstream.runtime.engines.engine import Restart
 from semstream.runtime.engines.node import Node, run_node
 from semstream.runtime.graph.plan import Plan
 
@@ -54,6 +55,10 @@ class ThreadEngine:
         for node in gone:
             del self._threads[node]
         return [(node, "its thread ended without a word") for node in gone]
+
+    def newly_restarted(self) -> list[Restart]:
+        """None: what dies here ends the run."""
+        return []
 
     def abandon(self, node: str) -> None:
         """A thread cannot be killed; as a daemon it does not hold up the exit of the process."""

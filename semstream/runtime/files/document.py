@@ -39,7 +39,12 @@ class BlockEntry(_Entry):
     settings: dict[str, Any] = Field({}, description="as listed by: semstream blocks CLASS")
     replicas: int = Field(1, ge=1, description="how many run side by side and share the frames")
     host: str | None = Field(None, description="where it lives: one of hosts")
-    process: str | None = Field(None, description="engine processes: blocks with the same name here share a process")
+    process: str | None = Field(
+        None, description="engines processes and ray: blocks with the same name here share a process"
+    )
+    resources: dict[str, float] = Field({}, description="engine ray: what it takes of its host, e.g. {CPU: 1, GPU: 1}")
+    group: str = Field("", description="engine ray: blocks with the same name here run on one host")
+    restarts: int = Field(0, ge=0, description="engine ray: how often it is started again when it dies")
 
 
 class EdgeEntry(_Entry):
@@ -95,7 +100,7 @@ class Header(_Entry):
     semstream: Literal[1] = Field(1, description="version of this form")
     name: str = Field("flowgraph", min_length=1, description="name of the graph, in logs and reports")
     seed: int = Field(0, description="seed of every random number in it")
-    engine: Literal["threads", "processes"] = Field("threads", description="engine unless another is asked for")
+    engine: Literal["threads", "processes", "ray"] = Field("threads", description="engine unless another is asked for")
     keys: str = Field(
         "", description="folder of CURVE certificates that semstream keygen made, beside this file or its full path"
     )

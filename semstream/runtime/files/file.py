@@ -92,6 +92,9 @@ def _block(graph: Graph, block: Block, folder: Path) -> dict[str, Any]:
         entry["host"] = graph.host_of[block.name]
     if graph.processes[block.name] != block.name:
         entry["process"] = graph.processes[block.name]
+    placement = graph.placements[block.name]
+    given_place = {"resources": dict(placement.resources), "group": placement.group, "restarts": placement.restarts}
+    entry |= {name: value for name, value in given_place.items() if value}
     return entry
 
 

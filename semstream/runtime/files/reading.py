@@ -149,7 +149,14 @@ class Reader(Generic[G]):
 
     def _add(self, block: Block, entry: BlockEntry, place: Place) -> None:
         try:
-            self.graph.add(block, entry.replicas, entry.process)
+            self.graph.add(
+                block,
+                entry.replicas,
+                entry.process,
+                resources=entry.resources,
+                group=entry.group,
+                restarts=entry.restarts,
+            )
         except SemstreamError as error:
             self._find((*place, "replicas"), str(error))
             self.graph.add(block)

@@ -66,7 +66,7 @@ def parse(data: bytes) -> Parsed:
         parsed.findings.append(Finding(1, f"the file has {len(data)} bytes; a flowgraph has at most {MAX_BYTES}"))
         return parsed
     try:
-        node = yaml.compose(data.decode("utf-8-sig"), Loader=yaml.SafeLoader)
+        node = yaml.compose(data.decode("utf-8-sig"), Loader=_Loader)
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         parsed.findings.append(Finding(line, "not YAML: the file is not UTF-8 text"))
@@ -78,6 +78,9 @@ def parse(data: bytes) -> Parsed:
         return parsed
     except yaml.YAMLError as error:
         parsed.findings.append(Finding(1, f"not YAML: {' '.join(str(error).split())}"))
+        return parsed
+    except _TooMuchError as error:
+        parsed.findings.append(Finding(error.line, str(error)))
         return parsed
     except RecursionError:
         parsed.findings.append(Finding(1, f"nested more than {MAX_DEPTH} deep"))
@@ -102,7 +105,9 @@ def scalar(text: str) -> Any:
     if _FALSE.fullmatch(text):
         return False
     if _INT.fullmatch(text):
-        return int(text, 0) if text[:2] in ("0x", "0o") else int(text) if len(text) < 100 else text
+        if len(text) >= 100:
+            return text  # nobody means it, and Python will not print it
+        return int(text, 0) if text[:2] in ("0x", "0o") else int(text)
     if _FLOAT.fullmatch(text):
         return float(text)
     if _INF.fullmatch(text):
@@ -116,6 +121,20 @@ class _TooMuchError(Exception):
     def __init__(self, line: int, words: str) -> None:
         super().__init__(words)
         self.line = line
+
+
+class _Loader(yaml.SafeLoader):
+    """Stops where there are too many nodes, in a second: PyYAML takes ten for a file of a megabyte."""
+
+    nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """A node; keys are nodes too."""
+        self.nodes += 1
+        if self.nodes > 2 * MAX_VALUES:
+            raise _TooMuchError(self.line + 1, f"more than {MAX_VALUES} values; a flowgraph has fewer")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
 
 
 class _Reader:

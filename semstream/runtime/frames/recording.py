@@ -13,9 +13,12 @@ import os
 import struct
 import time
 import zlib
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
 
 from semstream.runtime.errors import SemstreamError, WireError
 from semstream.runtime.frames import wire
@@ -65,7 +68,7 @@ class RecordingWriter:
     ) -> None:
         self.path = path
         self.count = 0
-        self._offsets: list[int] = []
+        self._offsets = array("Q")  # eight bytes a frame: a day has millions
         self._begun_ns = -1
         try:
             if path.exists() and not overwrite:
@@ -112,7 +115,7 @@ class RecordingWriter:
             return
         try:
             at = self._file.tell()
-            index = struct.pack(f"<{len(self._offsets)}Q", *self._offsets)
+            index = np.array(self._offsets, "<u8").tobytes()
             self._write(_chunk(b"INDX", index) + _TAIL.pack(at, END_MAGIC))
         finally:
             self._file.close()
@@ -141,7 +144,7 @@ class RecordingReader:
         What the writer kept with it.
     port_type : PortType
         Type of the frames.
-    offsets : list of int
+    offsets : array of int
         Where each whole frame begins.
     lost_bytes : int
         Bytes after the last whole frame that could not be read; 0 if the recording was closed properly.
@@ -234,21 +237,21 @@ class RecordingReader:
             return None
         return kind, body, offset + _CHUNK.size + length
 
-    def _indexed(self) -> list[int]:
+    def _indexed(self) -> array[int]:
         """Offsets from the index; none if there is no whole one."""
         if self._size < self._first + _TAIL.size:
-            return []
+            return array("Q")
         self._file.seek(self._size - _TAIL.size)
         at, magic = _TAIL.unpack(self._file.read(_TAIL.size))
         chunk = self._read_chunk(at) if magic == END_MAGIC and at < self._size else None
         if chunk is None or chunk[0] != b"INDX" or len(chunk[1]) % 8:
-            return []
-        offsets = list(struct.unpack(f"<{len(chunk[1]) // 8}Q", chunk[1]))
-        return offsets if all(self._first <= offset < at for offset in offsets) else []
+            return array("Q")
+        offsets = array("Q", np.frombuffer(chunk[1], "<u8").astype(np.uint64).tobytes())
+        return offsets if all(self._first <= offset < at for offset in offsets) else array("Q")
 
-    def _scanned(self) -> list[int]:
+    def _scanned(self) -> array[int]:
         """Offsets of the whole frames from the start."""
-        offsets, place = [], self._first
+        offsets, place = array("Q"), self._first
         while (chunk := self._read_chunk(place)) is not None:
             if chunk[0] == b"FRAM":
                 offsets.append(place)

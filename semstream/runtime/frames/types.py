@@ -169,13 +169,32 @@ class PortType:
             If `value` is not such a description.
         """
         try:
-            arrays, optional = (
-                {str(n): ArraySpec(str(d), tuple(x if isinstance(x, int) else str(x) for x in s)) for n, (d, s) in m}
-                for m in (value["arrays"].items(), value["optional"].items())
-            )
-            return cls(str(value["name"]), arrays, optional)
-        except (KeyError, TypeError, ValueError, AttributeError, PortError) as error:
-            raise ValueError(f"not a port type: {error}") from error
+            name, arrays, optional = value["name"], _specs(value["arrays"]), _specs(value["optional"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"not a port type: {error!s:.200}") from error
+        if not _is_short(name):
+            raise ValueError("not a port type: its name is no short text")
+        return cls(name, arrays, optional)
+
+
+def _specs(described: Any) -> dict[str, ArraySpec]:
+    """Arrays as `PortType.describe` gives them. NumPy is not asked what a foreign dtype means: it parses much."""
+    if len(described) > MAX_ARRAYS:
+        raise ValueError(f"{len(described)} arrays")
+    specs = {}
+    for name, (dtype, shape) in described.items():
+        if not _is_short(name) or not _is_short(dtype) or dtype not in DTYPES:
+            raise ValueError(f"array {name!r:.40} of dtype {dtype!r:.40}")
+        if type(shape) is not list or len(shape) > MAX_DIMENSIONS:
+            raise ValueError(f"array {name!r}: its shape is not a short list")
+        if not all((type(size) is int and size >= 0) or _is_short(size) for size in shape):
+            raise ValueError(f"array {name!r}: a size is neither a number nor a name")
+        specs[name] = ArraySpec(dtype, tuple(shape))
+    return specs
+
+
+def _is_short(value: object) -> bool:
+    return type(value) is str and len(value) <= 256
 
 
 def _words(shape: Iterable[int | str]) -> str:

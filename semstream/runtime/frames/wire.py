@@ -31,6 +31,8 @@ MAX_ITEMS = 2**16
 MAX_TRACE = 1024
 MAX_SEQ = 2**63 - 1
 MAX_CREDIT = 4096
+MAX_NESTING = 200
+"""Deepest that lists and maps may be nested: what is taken must be such as can be packed again, and shown."""
 ZERO_COPY_BYTES = 65536
 """Buffers of this size and more are handed to ZeroMQ without a copy; below, the copy costs less than the tracking."""
 
@@ -98,7 +100,7 @@ def unpack(data: bytes | memoryview, limit: int = MAX_HEADER_BYTES) -> Any:
     if size > limit:
         raise WireError("header_too_long", f"{size} bytes, the limit is {limit}")
     try:
-        return msgpack.unpackb(
+        value = msgpack.unpackb(
             data,
             raw=False,
             strict_map_key=True,
@@ -107,9 +109,35 @@ def unpack(data: bytes | memoryview, limit: int = MAX_HEADER_BYTES) -> Any:
             max_array_len=MAX_ITEMS,
             max_map_len=MAX_ITEMS,
             max_ext_len=0,
+            ext_hook=_no_extension,
         )
     except Exception as error:  # msgpack raises many kinds on garbage
         raise WireError("not_msgpack", str(error)) from error
+    if size > MAX_NESTING and is_deeper(value, MAX_NESTING):  # each level takes a byte
+        raise WireError("nested", f"lists and maps are nested more than {MAX_NESTING} deep")
+    return value
+
+
+def is_deeper(value: Any, limit: int) -> bool:
+    """Whether lists and maps in a plain value are nested more than `limit` deep."""
+    level = [value] if type(value) in _CONTAINERS else []
+    for _ in range(limit):
+        if not level:
+            return False
+        level = [
+            item
+            for container in level
+            for item in (container.values() if type(container) is dict else container)
+            if type(item) in _CONTAINERS
+        ]
+    return bool(level)
+
+
+_CONTAINERS = frozenset((list, dict, tuple))
+
+
+def _no_extension(code: int, _: bytes) -> Any:
+    raise ValueError(f"an extension type ({code}), of which there are none here")
 
 
 def encode(frame: Frame, gaps: Sequence[Gap] = (), pack: Callable[[Any], bytes] = pack) -> list[Any]:

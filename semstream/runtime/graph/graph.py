@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ from semstream.runtime.frames.wire import MAX_CREDIT
 from semstream.runtime.graph.edge import POLICIES, Credit, Edge
 from semstream.runtime.graph.endpoints import CurveKeys, Host, check_endpoint, check_listen
 from semstream.runtime.graph.loops import check_no_loop
+from semstream.runtime.graph.placement import Placement, check_resources
 
 B = TypeVar("B", bound=Block)
 Endpoint = Block | BoundPort
@@ -49,12 +51,22 @@ class Graph:
         self.blocks: dict[str, Block] = {}
         self.replicas: dict[str, int] = {}
         self.processes: dict[str, str] = {}
+        self.placements: dict[str, Placement] = {}
         self.edges: list[Edge] = []
         self.hosts: dict[str, Host] = {}
         self.host_of: dict[str, str] = {}
         self.keys = ""
 
-    def add(self, block: B, replicas: int = 1, process: str | None = None) -> B:
+    def add(
+        self,
+        block: B,
+        replicas: int = 1,
+        process: str | None = None,
+        *,
+        resources: Mapping[str, float] | None = None,
+        group: str = "",
+        restarts: int = 0,
+    ) -> B:
         """Add a block and return it.
 
         Parameters
@@ -65,7 +77,16 @@ class Graph:
             How many of it run side by side and share the frames; order is restored behind them. A replica sees only
             some of the frames, so replicate blocks without state.
         process
-            Under the engine ``processes``: blocks with the same name here share a process. Default: one of its own.
+            Under the engines ``processes`` and ``ray``: blocks with the same name here share a process. Default: one
+            of its own.
+        resources
+            Under the engine ``ray``: what the block, or each replica, takes of its host, such as
+            ``{"CPU": 1, "GPU": 0.5, "radio": 1}``. Default: nothing, and it runs anywhere.
+        group
+            Under the engine ``ray``: blocks with the same name here run on one host, such as those of one branch.
+        restarts
+            Under the engine ``ray``: how often the block is started again when its process or host dies. It begins
+            anew, so give it to blocks without state; frames that were under way to it are lost and counted.
 
         Raises
         ------
@@ -86,9 +107,15 @@ class Graph:
             raise FlowgraphError(
                 f"block {block.name!r} {what} and cannot have replicas; replicate blocks with one input", block.name
             )
+        if restarts and (block.is_source or block.renumber or restarts < 0):
+            what = "a source begins from its first frame again" if block.is_source else "it numbers its frames anew"
+            why = "expected 0 or more" if restarts < 0 else f"{what}, so it cannot be started again amid a stream"
+            raise FlowgraphError(f"block {block.name!r}, restarts={restarts}: {why}", block.name)
+        placement = Placement(check_resources(block.name, resources), group, restarts)
         self.blocks[block.name] = block
         self.replicas[block.name] = replicas
         self.processes[block.name] = process or block.name
+        self.placements[block.name] = placement
         return block
 
     def host(self, name: str, address: str, *blocks: Block, listen: str = "", patience: float = 30.0) -> None:
@@ -247,9 +274,16 @@ class Graph:
         self._check_types()
 
     def unconnected(self) -> list[BoundPort]:
-        """Input ports without an edge."""
+        """Input ports that need an edge and have none; of a block whose inputs are all optional, one is needed."""
         taken = {(e.receiver.block.name, e.receiver.name) for e in self.edges if e.receiver}
-        return [b.port(name) for b in self.blocks.values() for name in b.inputs if (b.name, name) not in taken]
+        missing = []
+        for b in self.blocks.values():
+            free = [name for name in b.inputs if (b.name, name) not in taken]
+            needed = [name for name in free if not b.inputs[name].optional]
+            if not needed and free and len(free) == len(b.inputs):
+                needed = free[:1]
+            missing += [b.port(name) for name in needed]
+        return missing
 
     def type_of(self, port: BoundPort) -> PortType:
         """What a port carries; for an output that is like an input, what is connected there."""

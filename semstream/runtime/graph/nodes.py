@@ -29,6 +29,11 @@ class InputSpec:
         """Whether its messages are numbered: to measure the way, and to go on after the connection was lost."""
         return self.remote and (self.auto or self.reconnect_s > 0)
 
+    @property
+    def leaves_host(self) -> bool:
+        """Whether its senders may be on other hosts, so that connections can break by themselves."""
+        return self.remote or any(endpoint.startswith("tcp://") for endpoint in self.endpoints)
+
 
 @dataclass(frozen=True)
 class OutputSpec:
@@ -45,6 +50,16 @@ class OutputSpec:
     connect_timeout_s: float = 30.0
     reconnect_s: float = 0.0
     peer: str = ""
+
+    @property
+    def leaves_host(self) -> bool:
+        """Whether its receivers may be on other hosts."""
+        return self.remote or self.endpoint.startswith("tcp://")
+
+    @property
+    def spans_hosts(self) -> bool:
+        """Whether its receivers are of this run and may be on other hosts: the owner says when one has died."""
+        return self.leaves_host and not self.remote
 
     @property
     def shares_memory(self) -> bool:

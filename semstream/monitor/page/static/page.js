@@ -3,7 +3,7 @@
 
 const $ = id => document.getElementById(id)
 const token = new URLSearchParams(location.search).get("token") || ""
-const INSIDE = ["pictures", "edges", "log", "head", "flow", "numbers"]  // parts in HTML, by the element that they go into
+const INSIDE = ["pictures", "edges", "log", "head", "flow", "numbers", "band"]  // parts in HTML, by the element that they go into
 let socket = null, bokeh = null, run = "", branches = [], shown = {metric: "", branch: ""}
 let state = {state: ""}, mayChange = false, over = false, retry = 1000
 
@@ -82,6 +82,7 @@ async function begin(message) {
 
 function parts(new_) {
   for (const name of INSIDE) if (name in new_) $(name).innerHTML = new_[name]
+  if ("band" in new_) $("sharing").hidden = !new_.band
   if ("head" in new_) document.title = `semstream: ${$("head").querySelector("h1").textContent}`
   if (new_.state) { state = new_.state; banner(); allow(mayChange); buttons() }
   if (new_.controls) showControls(new_.controls)

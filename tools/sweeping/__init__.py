@@ -1,0 +1,1 @@
+"""Grids of link quality: points, who measures them, the file that survives a crash, the heat map."""
