@@ -22,6 +22,7 @@ FLOORS = [  # from the ground up; a room imports what stands on lower floors, ne
     {"runtime.block"},
     {"runtime.graph"},
     {"runtime.edges", "runtime.files", "runtime.report"},
+    {"runtime.durable"},
     {"runtime.engines"},
     {"runtime.run"},
     {"runtime.signals"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, overload
@@ -145,6 +146,10 @@ class Block:
     outputs: ClassVar[dict[str, Out]] = {}
     renumber: ClassVar[bool] = False
     """True for a block that gives more or fewer frames than it takes: its outputs are numbered anew from 0."""
+    state: ClassVar[tuple[str, ...]] = ()
+    """Attributes that carry over from frame to frame, to be restored when the block is started again; see `snapshot`."""
+    repeatable: bool = True
+    """False for a source whose frames cannot be had again, such as a camera."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -165,6 +170,7 @@ class Block:
         self.settings = _settings.validated(type(self).Settings, settings, self.name)
         self.seed = 0
         self.graph = ""
+        self.restarts = 0
         self._host: Host | None = None
 
     def __repr__(self) -> str:
@@ -214,6 +220,22 @@ class Block:
 
     def on_change(self, changed: set[str]) -> None:
         """Live settings named in `changed` have new values; runs between frames."""
+
+    def snapshot(self) -> dict[str, Any] | None:
+        """What `restore` needs to go on after the frame at hand: plain values and arrays; None if nothing.
+
+        Called between frames where the block may be started again (`semstream.runtime.durable`), of which
+        ``self.restarts`` counts. Default: the attributes named in `state`.
+        """
+        return {name: getattr(self, name) for name in self.state} if self.state else None
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what `snapshot` gave in an earlier life; runs after `start`."""
+        for name, value in state.items():
+            now = getattr(self, name, None)
+            if isinstance(now, deque):
+                value = deque(value, now.maxlen)
+            setattr(self, name, type(now)(value) if isinstance(now, (set, tuple)) else value)
 
     # -- processing, for subclasses --------------------------------------------------------------------------------
 

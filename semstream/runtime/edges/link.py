@@ -67,7 +67,7 @@ class Link:
             if spec.curve is not None:
                 sockets.secure_client(self.socket, spec.curve)
         self.socket.connect(self.endpoint)
-        hello: dict[str, Any] = {"node": node, "credit": spec.credit}
+        hello: dict[str, Any] = {"node": node, "credit": spec.credit, **self._more_facts(spec, node)}
         if spec.remote:
             hello["type"] = port.declared.type.describe()
         self.mailbox = None
@@ -78,6 +78,10 @@ class Link:
             self.slots = SlotReader(run_of(self.endpoint))
             hello["hold"] = min(wire.MAX_CREDIT, spec.credit + (port.declared.buffer if holds else 0))
         self.socket.send(wire.control("hello", **hello))
+
+    def _more_facts(self, spec: InputSpec, node: str) -> dict[str, Any]:
+        """What a hello says besides, for subclasses."""
+        return {}
 
     def grant(self) -> None:
         """Give the sender credit for one more frame; small grants are sent together."""
@@ -139,6 +143,8 @@ class Link:
 class InputPort:
     """One input port with its links."""
 
+    link_type: type[Link] = Link
+
     def __init__(
         self,
         context: zmq.Context[Socket],
@@ -152,7 +158,7 @@ class InputPort:
         self.name = spec.port
         self.declared = declared
         self.links = [
-            Link(context, self, spec, i, node, mailboxes, joined or len(spec.endpoints) > 1)
+            self.link_type(context, self, spec, i, node, mailboxes, joined or len(spec.endpoints) > 1)
             for i in range(len(spec.endpoints))
         ]
         self.reorder: Reorder[Arrival] | None = Reorder(len(self.links)) if len(self.links) > 1 else None

@@ -34,6 +34,8 @@ class Inputs:
     An entry of `ready` is (arrivals by port) or a gap that goes on downstream.
     """
 
+    port_type: type[InputPort] = InputPort
+
     def __init__(
         self,
         context: zmq.Context[Socket],
@@ -49,7 +51,7 @@ class Inputs:
         by_port = {spec.port: spec for spec in specs}
         joined = len(declared) > 1
         self.ports = [
-            InputPort(context, by_port[name], port, node, mailboxes, joined) for name, port in declared.items()
+            self.port_type(context, by_port[name], port, node, mailboxes, joined) for name, port in declared.items()
         ]
         self.join: Join[Arrival] | None = Join(declared) if len(declared) > 1 else None
         self.ready: deque[dict[str, Arrival] | wire.Gap] = deque()

@@ -22,6 +22,7 @@ class Edge:
     endpoint: str = ""
     curve: CurveKeys | None = None
     connect_timeout_s: float = 30.0
+    durable: bool = False
 
     @property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import TypeVar
 
@@ -11,6 +12,14 @@ from semstream.runtime.frames.types import ANY, PortType
 from semstream.runtime.frames.wire import MAX_CREDIT
 from semstream.runtime.graph.edge import POLICIES, Edge
 from semstream.runtime.graph.endpoints import CurveKeys, check_endpoint, check_listen
+from semstream.runtime.graph.guard import (
+    RESTART_LIMIT,
+    RING_FRAMES,
+    check_durable,
+    check_limits,
+    check_restart,
+    ring_kind,
+)
 from semstream.runtime.graph.loops import check_no_loop
 
 B = TypeVar("B", bound=Block)
@@ -30,22 +39,48 @@ class Graph:
         Engine of its runs unless they ask for another.
     policy, credit
         Of its edges unless `connect` or `listen` is told otherwise.
+    durable
+        Whether its edges of policy ``block`` lose no frame when a block, a process or a connection dies
+        (`semstream.runtime.durable`): True, or ``"disk"`` to keep a source's frames in files.
+    restart
+        What is done with a block that fails: ``"never"``, ``"on_failure"`` (again with back-off, until it has died
+        `restart_limit` times in a row with nothing done), ``"always"``. Default: ``"on_failure"`` where an edge is
+        durable, else ``"never"``.
+    ring, restart_limit
+        Frames that a durable edge keeps, and that limit.
     """
 
     def __init__(
-        self, name: str = "flowgraph", seed: int = 0, engine: str = "threads", *, policy: str = "block", credit: int = 2
+        self,
+        name: str = "flowgraph",
+        seed: int = 0,
+        engine: str = "threads",
+        *,
+        policy: str = "block",
+        credit: int = 2,
+        durable: bool | str = False,
+        restart: str | None = None,
+        ring: int = RING_FRAMES,
+        restart_limit: int = RESTART_LIMIT,
     ) -> None:
+        check_restart(restart)
+        check_limits(ring, restart_limit)
         self.name = name
         self.seed = seed
         self.engine = engine
         self.policy = policy
         self.credit = credit
+        self.durable = ring_kind(durable)
+        self.restart = restart
+        self.ring = ring
+        self.restart_limit = restart_limit
         self.blocks: dict[str, Block] = {}
         self.replicas: dict[str, int] = {}
         self.processes: dict[str, str] = {}
+        self.restarts: dict[str, str | None] = {}
         self.edges: list[Edge] = []
 
-    def add(self, block: B, replicas: int = 1, process: str | None = None) -> B:
+    def add(self, block: B, replicas: int = 1, process: str | None = None, restart: str | None = None) -> B:
         """Add a block and return it.
 
         Parameters
@@ -57,6 +92,8 @@ class Graph:
             some of the frames, so replicate blocks without state.
         process
             Under the engine ``processes``: blocks with the same name here share a process. Default: one of its own.
+        restart
+            Its restart policy, if not the graph's.
 
         Raises
         ------
@@ -77,12 +114,21 @@ class Graph:
             raise FlowgraphError(
                 f"block {block.name!r} {what} and cannot have replicas; replicate blocks with one input", block.name
             )
+        check_restart(restart, block.name)
+        self.restarts[block.name] = restart
         self.blocks[block.name] = block
         self.replicas[block.name] = replicas
         self.processes[block.name] = process or block.name
         return block
 
-    def connect(self, *chain: Endpoint, policy: str | None = None, credit: int | None = None, depth: int = 1) -> None:
+    def connect(
+        self,
+        *chain: Endpoint,
+        policy: str | None = None,
+        credit: int | None = None,
+        depth: int = 1,
+        durable: bool | None = None,
+    ) -> None:
         """Connect blocks (or ports, where a block has several) in a chain.
 
         Parameters
@@ -96,6 +142,8 @@ class Graph:
             Frames that may be under way to one receiver. 2 keeps frames young, 8 gives more frames a second.
         depth
             For ``"drop_oldest"``: frames that wait at the sender besides.
+        durable
+            For ``"block"``: whether frames survive the death of a block or process; default: as the graph says.
 
         Raises
         ------
@@ -109,7 +157,9 @@ class Graph:
         for first, second in pairwise(chain):
             sender, receiver = self._port(first, False), self._port(second, True)
             self._check_edge(policy, credit, depth, receiver)
-            self.edges.append(Edge(sender, receiver, policy, credit, 1 if policy == "latest" else depth))
+            kept = self._is_durable(durable, policy)
+            depth = 1 if policy == "latest" else depth
+            self.edges.append(Edge(sender, receiver, policy, credit, depth, durable=kept))
             try:
                 self._check_types()
                 check_no_loop(self.blocks, self._followers())
@@ -125,6 +175,7 @@ class Graph:
         policy: str | None = None,
         depth: int = 1,
         curve: CurveKeys | None = None,
+        durable: bool | None = None,
     ) -> None:
         """Export an output port: other flowgraphs dial `endpoint` and share its frames.
 
@@ -139,7 +190,9 @@ class Graph:
         if self.replicas[sender.block.name] > 1:
             raise FlowgraphError(f"{sender}: replicas cannot share one endpoint; put a block behind them")
         self._check_edge(policy, 1, depth, None)
-        self.edges.append(Edge(sender, None, policy, 1, 1 if policy == "latest" else depth, endpoint, curve))
+        depth = 1 if policy == "latest" else depth
+        kept = self._is_durable(durable, policy)
+        self.edges.append(Edge(sender, None, policy, 1, depth, endpoint, curve, durable=kept))
 
     def dial(
         self,
@@ -149,6 +202,7 @@ class Graph:
         credit: int = 2,
         curve: CurveKeys | None = None,
         connect_timeout: float = 30.0,
+        durable: bool | None = None,
     ) -> None:
         """Import the frames that another flowgraph gives at `endpoint` into an input port.
 
@@ -156,13 +210,16 @@ class Graph:
         ----------
         connect_timeout
             Seconds to wait for the other flowgraph before the run fails.
+        durable
+            Whether a connection that breaks is made again without loss; the other end must be durable too.
         """
         receiver = self._port(port, True)
         check_endpoint(receiver.block.name, receiver.name, endpoint)
         if curve is not None and not curve.server:
             raise FlowgraphError(f"{receiver}: dialling with CURVE needs the listener's public key, CurveKeys(server=)")
         self._check_edge("block", credit, 1, receiver)
-        self.edges.append(Edge(None, receiver, "block", credit, 1, endpoint, curve, connect_timeout))
+        kept = self._is_durable(durable, "block")
+        self.edges.append(Edge(None, receiver, "block", credit, 1, endpoint, curve, connect_timeout, kept))
 
     def validate(self) -> None:
         """Check the whole graph, as `start` does.
@@ -183,6 +240,34 @@ class Graph:
                 port.block.name,
             )
         self._check_types()
+        check_durable(
+            self.blocks, self.edges, {name: self.restart_of(name) for name in self.blocks}, self.durable == "disk"
+        )
+
+    def restart_of(self, block: str) -> str:
+        """Restart policy of a block."""
+        usual = "on_failure" if any(edge.durable for edge in self.edges) else "never"
+        return self.restarts[block] or self.restart or usual
+
+    @property
+    def guarded(self) -> bool:
+        """Whether a block may be started again, or an edge is durable."""
+        return any(e.durable for e in self.edges) or any(self.restart_of(name) != "never" for name in self.blocks)
+
+    def protect(self, durable: bool | str | None = None, restart: str | None = None) -> None:
+        """Make every edge of policy ``block`` durable, and give all blocks one restart policy; None: as it is.
+
+        Raises
+        ------
+        FlowgraphError
+            If it is no such thing; what does not go together is found by `validate`.
+        """
+        check_restart(restart)
+        if restart is not None:
+            self.restart, self.restarts = restart, dict.fromkeys(self.blocks)
+        if durable is not None:
+            self.durable = ring_kind(durable)
+            self.edges = [replace(e, durable=bool(self.durable) and e.policy == "block") for e in self.edges]
 
     def unconnected(self) -> list[BoundPort]:
         """Input ports without an edge."""
@@ -217,6 +302,11 @@ class Graph:
             way = f"name the port, e.g. {block.name}.{names[0]}" if names else f"it can only be the {_end(is_input)}"
             raise PortError(f"block {block.name!r}: expected one {direction} port, got {names or 'none'}; {way}")
         return block.port(names[0])
+
+    def _is_durable(self, asked: bool | None, policy: str) -> bool:
+        if asked and policy != "block":
+            raise PortError(f"a durable edge drops nothing: expected policy 'block', got {policy!r}")
+        return policy == "block" and (bool(self.durable) if asked is None else asked)
 
     def _check_edge(self, policy: str, credit: int, depth: int, receiver: BoundPort | None) -> None:
         if policy not in POLICIES:

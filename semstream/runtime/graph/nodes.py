@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from semstream.runtime.graph.endpoints import CurveKeys
+from semstream.runtime.graph.guard import Guard
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class InputSpec:
     remote: bool = False
     connect_timeout_s: float = 30.0
     curve: CurveKeys | None = None
+    durable: bool = False
+    resume: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class OutputSpec:
     consumers: list[str]
     remote: bool = False
     curve: CurveKeys | None = None
+    durable: bool = False
 
     @property
     def shares_memory(self) -> bool:
@@ -54,6 +58,7 @@ class NodeSpec:
     control: str
     inputs: list[InputSpec]
     outputs: list[OutputSpec]
+    guard: Guard | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """As JSON values."""
@@ -72,5 +77,6 @@ class NodeSpec:
                 **value,
                 "inputs": [InputSpec(**keys(item)) for item in value["inputs"]],
                 "outputs": [OutputSpec(**keys(item)) for item in value["outputs"]],
+                "guard": Guard.from_plain(value["guard"]),
             }
         )
