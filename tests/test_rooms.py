@@ -35,7 +35,8 @@ FLOORS = [  # from the ground up; a room imports what stands on lower floors, ne
     {"cli", "flowgraphs"},
     {"tools.bench_parts", "tools.evaluation", "tools.training"},
     {"tools.reproduction"},
-    {"tools.bench", "tools.evaluate", "tools.profile", "tools.reproduce", "tools.screenshot", "tools.train"},
+    {"tools.bench", "tools.crash", "tools.evaluate", "tools.profile", "tools.reproduce", "tools.screenshot"},
+    {"tools.train"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -147,7 +147,7 @@ class Block:
     renumber: ClassVar[bool] = False
     """True for a block that gives more or fewer frames than it takes: its outputs are numbered anew from 0."""
     state: ClassVar[tuple[str, ...]] = ()
-    """Attributes that carry over from frame to frame, to be restored when the block is started again; see `snapshot`."""
+    """Attributes that carry over from frame to frame, restored when the block is started again; see `snapshot`."""
     repeatable: bool = True
     """False for a source whose frames cannot be had again, such as a camera."""
 

@@ -12,8 +12,8 @@ played forward to the last item that all sinks have, without sending (``durable=
 from files (``durable="disk"``, which a source that cannot give its frames again needs).
 
 **Once.** A receiver knows the frames of a port by (stream, seq). One that comes again is not worked on again; it is
-acknowledged when (or because) the first one is. So a block on a durable edge gives at most one frame of a number on each
-port, unless it renumbers. The owner knows records by (block, stream, seq, place), and counts each once.
+acknowledged when (or because) the first one is. So a block on a durable edge gives at most one frame of a number on
+each port, unless it renumbers. The owner knows records by (block, stream, seq, place), and counts each once.
 
 **State.** A node whose next output depends on more than the frame at hand keeps snapshots: blocks that declare `state`,
 that renumber, that join several inputs or put replicas' frames in order, and sources. A snapshot holds the state and

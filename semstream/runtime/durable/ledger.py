@@ -8,6 +8,7 @@ units wait for a snapshot that has them in it, else they are acknowledged at onc
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,9 @@ Key = tuple[str, int] | tuple[str, int, int]
 """A frame: (stream, seq). A gap: (stream, first, last)."""
 Taken = tuple[str, Key]
 """The port that something came by, and what; no port: by whichever ports it came."""
-SNAPSHOT_EVERY = 32
+SNAPSHOT_S = 0.005
+"""Time between two snapshots, or 20 times as long as the last one took: they cost a twentieth of the time at most."""
+SNAPSHOT_SHARE = 20
 
 
 class Unit:
@@ -59,6 +62,7 @@ class Ledger:
         self._complete: deque[Unit] = deque()
         self._number = 0
         self._fresh = 0
+        self._next_s = 0.0
         self._snapshot: tuple[int, Any] | None = None
 
     def begin(self, taken: list[Taken]) -> Unit:
@@ -112,11 +116,11 @@ class Ledger:
 
     # -- snapshots -------------------------------------------------------------------------------------------------
 
-    def due(self, idle: bool) -> bool:
-        """Whether a snapshot should be made now. When idle at once: those before may be waiting for it to go on."""
-        if not self.gathers or self._snapshot is not None or self.current is not None:
-            return False
-        return self._fresh >= SNAPSHOT_EVERY or (idle and self._fresh > 0)
+    def wait_s(self) -> float:
+        """Seconds until a snapshot should be made: 0 is now, infinity that nothing asks for one."""
+        if not self.gathers or not self._fresh or self._snapshot is not None or self.current is not None:
+            return float("inf")
+        return max(0.0, self._next_s - time.monotonic())
 
     def hold(self, snapshot: Any) -> None:
         """A snapshot of now, which is valid once all that is in it is complete."""
@@ -131,8 +135,9 @@ class Ledger:
         first = next(iter(self._incomplete), None)
         return self._snapshot[1] if first is None or first > self._snapshot[0] else None
 
-    def commit(self) -> None:
-        """The valid snapshot is written: acknowledge what is in it."""
+    def commit(self, took_s: float) -> None:
+        """The valid snapshot is written, which took so long: acknowledge what is in it."""
+        self._next_s = time.monotonic() + max(SNAPSHOT_S, SNAPSHOT_SHARE * took_s)
         assert self._snapshot is not None
         last, later = self._snapshot[0], deque[Unit]()
         self._snapshot = None

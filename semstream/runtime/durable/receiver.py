@@ -106,9 +106,7 @@ class DurableInputs(Inputs):
         leave_out: Callable[[str, Key], None],
     ) -> None:
         super().__init__(context, specs, declared, node, counters, log, mailboxes)
-        self._make = lambda port, i: DurableLink(
-            context, port, port.spec, i, node, mailboxes, len(declared) > 1 or len(port.spec.endpoints) > 1
-        )
+        self._remake = context, node, mailboxes, len(declared) > 1
         self._done = done
         self._leave_out = leave_out
         self.parted: list[tuple[InputPort, int]] = []
@@ -145,7 +143,9 @@ class DurableInputs(Inputs):
                 assert isinstance(old, DurableLink)
                 if not (old.broken or (node and old.producer == node)):
                     continue
-                new = port.links[i] = self._make(port, i)
+                context, own, mailboxes, joined = self._remake
+                holds = joined or len(port.links) > 1
+                new = port.links[i] = DurableLink(context, port, port.spec, i, own, mailboxes, holds)
                 old.ended = True  # what came by it and waits gives it no credit any more
                 yield old, new
 
@@ -185,14 +185,14 @@ class DurableInputs(Inputs):
     def _is_new(self, link: Link, key: Key) -> bool:
         """Whether this comes for the first time; what comes again is acknowledged, at once or with the first."""
         port = link.port
-        assert isinstance(port, DurablePort) and isinstance(link, DurableLink)
+        assert isinstance(port, DurablePort)
+        assert isinstance(link, DurableLink)
         waiting = port.open.get(key)
         if waiting is not None:
             if link.index not in waiting:
                 waiting.append(link.index)
             return False
-        stream, first, last = key[0], key[1], key[-1]
-        assert isinstance(first, int) and isinstance(last, int)
+        stream, first, last = key if len(key) == 3 else (key[0], key[1], key[1])
         for known in (port.seen.get(stream), self._done.get(stream)):
             if known is not None and known.end_of_run(first) > last:
                 link.note(key)

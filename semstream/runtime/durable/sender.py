@@ -31,6 +31,8 @@ from semstream.runtime.frames.types import PortType
 from semstream.runtime.graph.guard import Guard
 from semstream.runtime.graph.nodes import OutputSpec
 
+MOST_BYTES = 2**28
+"""Bytes that one edge keeps, beside the number of frames that the graph allows."""
 RETURN_S = 60.0
 """A receiver in another flowgraph that has not come back for so long is lost."""
 
@@ -148,6 +150,7 @@ class DurableSender(ResumingSender):
         self._nodes: dict[str, str] = {}
         self._last: tuple[int, Key] | None = None
         self._ended = False
+        self._bytes = 0
         super().__init__(*arguments)
 
     def __len__(self) -> int:
@@ -159,7 +162,7 @@ class DurableSender(ResumingSender):
         """Whether a frame given now is sent without waiting."""
         if self.discarding or self.over:
             return True
-        if self.total <= 0 or self._unsent or len(self._kept) >= self._most:
+        if self.total <= 0 or self._unsent or len(self._kept) >= self._most or self._bytes >= MOST_BYTES:
             return False
         return not self._again or self._free() is not None
 
@@ -188,6 +191,7 @@ class DurableSender(ResumingSender):
         arrays = handover.offer(frame).frame.arrays
         own = Frame(arrays, frame.seq, frame.stream, frame.t0_ns, frame.tags, list(frame.trace))
         self._kept[key] = Kept(self._ledger.owe(), own)
+        self._bytes += own.nbytes
         identity = self._free()
         if identity is None or self._unsent:
             self._unsent.append(key)
@@ -244,8 +248,8 @@ class DurableSender(ResumingSender):
         super().probe()
         if self.spec.remote and self._away_since and time.monotonic() - self._away_since > RETURN_S:
             self.lost = self.lost or (
-                f"the receiver of port {self.spec.port!r} on {self.spec.endpoint} has not come back for {RETURN_S:g} s; "
-                f"{len(self._kept)} frames were kept for it"
+                f"the receiver of port {self.spec.port!r} on {self.spec.endpoint} has not come back for {RETURN_S:g} "
+                f"s; {len(self._kept)} frames were kept for it"
             )
 
     def _on_message(self, identity: bytes, message: wire.Message) -> None:
@@ -294,6 +298,7 @@ class DurableSender(ResumingSender):
     def _settle(self, key: Key) -> None:
         kept = self._kept.pop(key, None)
         if kept is not None:
+            self._bytes -= kept.frame.nbytes if kept.frame is not None else 0
             self._ledger.settle(kept.unit)
 
     def _free(self) -> bytes | None:

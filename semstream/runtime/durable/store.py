@@ -14,7 +14,7 @@ import numpy as np
 
 from semstream.runtime.errors import BlockError
 from semstream.runtime.frames import wire
-from semstream.runtime.frames.frame import Frame
+from semstream.runtime.frames.frame import Array, Frame
 from semstream.runtime.frames.recording import RecordingError, RecordingReader, RecordingWriter
 from semstream.runtime.frames.types import NAME_OF_DTYPE
 from semstream.runtime.graph.guard import Guard
@@ -224,7 +224,8 @@ class FileRing:
 
 def _wrapped(item: Item) -> Frame:
     """An item as one frame, so that it is whole or not there: the arrays of all its frames, and what stands beside."""
-    arrays, plain = {}, []
+    arrays: dict[str, Array] = {}
+    plain: list[Any] = []
     for i, (port, frame) in enumerate(item.frames):
         names = list(frame.arrays)
         arrays |= {f"{i}.{j}": frame.arrays[name] for j, name in enumerate(names)}

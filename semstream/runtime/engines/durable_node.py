@@ -77,6 +77,7 @@ class DurableNode(Node):
         self._earlier: dict[str, Any] | None = None
         self._items = 0
         self._ring: Ring | None = None
+        self._took_s = 0.0
         self._skipped: list[tuple[str, int]] = []
         self._forwarding = self._muted = self._restored = self._again = False
         self._unkept: deque[Unit | tuple[int, int] | None] = deque()
@@ -105,7 +106,8 @@ class DurableNode(Node):
             return value
         except Exception as error:
             raise lost_for_good(
-                f"block {self.spec.block!r}: its snapshot cannot be read ({error}); its state is lost, and with it the run"
+                f"block {self.spec.block!r}: its snapshot cannot be read ({error}); its state is lost, and with it the "
+                "run"
             ) from None
 
     def _make_sender(self, spec: OutputSpec, port_type: PortType) -> Sender:
@@ -143,22 +145,27 @@ class DurableNode(Node):
 
     def pump(self, timeout_ms: int) -> None:
         """Serve sockets; settle accounts before waiting, for what others wait for must not wait here."""
-        self._balance(timeout_ms > 0)
-        super().pump(timeout_ms)
+        wait_s = self._balance()
+        super().pump(timeout_ms if timeout_ms < 1e3 * wait_s else int(1e3 * wait_s) + 1)
 
-    def _balance(self, idle: bool) -> None:
+    def _balance(self) -> float:
+        """Make snapshots, acknowledge, dial anew; returns the seconds until there is more to do."""
         ledger, inputs = self._ledger, self._durable_inputs
-        if self._restored and ledger.due(idle):
+        wait_s = ledger.wait_s() if self._restored else float("inf")
+        if not wait_s:
+            begin = time.monotonic()
             ledger.hold((self._items, self._snapshot()))
+            self._took_s = time.monotonic() - begin
         valid = ledger.valid
         if valid is not None:
+            begin = time.monotonic()
             items, data = valid
             self._store.save(self.spec.node, data)
-            ledger.commit()
+            ledger.commit(self._took_s + time.monotonic() - begin)
             if self._ring is not None:
                 self._ring.drop(items)
         if inputs is None:
-            return
+            return wait_s
         if self._renewed or any(getattr(link, "broken", False) for link in inputs.links):
             renewed, self._renewed = self._renewed or [""], []
             for node in renewed:
@@ -170,6 +177,7 @@ class DurableNode(Node):
             self.control.tell("upstream", port=port.name)
             self._unkept.append((inputs.ports.index(port), index))
         inputs.send_acknowledgements()
+        return wait_s or float("inf")
 
     def _unwatch(self, link: Any) -> None:
         for socket in (link.socket, link.monitor):
@@ -382,7 +390,7 @@ class DurableNode(Node):
             if self._lost:
                 self._raise_lost()
             self.pump(IDLE_MS)
-        self._balance(False)
+        self._balance()
 
     def _fail(self, error: BaseException) -> None:
         again = self.guard.restart != "never" and not is_for_good(error) and not self.draining
@@ -420,4 +428,3 @@ def _copied(ranges: Ranges) -> Ranges:
     for first, last in ranges:
         copy.add(first, last)
     return copy
-

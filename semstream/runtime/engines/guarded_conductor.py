@@ -68,7 +68,7 @@ class GuardedConductor(Conductor):
         elif op == "progress":
             self._in_a_row[node] = 0
             return
-        elif op == "failed" and message.get("again") and self._may_restart(node, message["message"]):
+        elif op == "failed" and message.get("again") and self._may_restart(node):
             LOG.warning("block %s failed: %s", block, message["message"])
             if message["traceback"]:
                 LOG.debug("%s", message["traceback"])
@@ -122,19 +122,17 @@ class GuardedConductor(Conductor):
             return
         if node in self._failing:
             self._put_down(node, self._failing.pop(node))
-        elif self._may_restart(node, why):
+        elif self._may_restart(node):
             LOG.warning("block %s: %s", self._block_of[node], why)
             self._put_down(node, why)
         else:
             super()._on_dead(node, why)
 
-    def _may_restart(self, node: str, why: str) -> bool:
+    def _may_restart(self, node: str) -> bool:
         policy = self._policy[self._block_of[node]]
         if policy == "never" or self._stop or self.failure is not None:
             return False
-        if policy == "on_failure" and self._in_a_row[node] >= self._limit:
-            return False
-        return True
+        return policy == "always" or self._in_a_row[node] < self._limit
 
     def _put_down(self, node: str, why: str) -> None:
         """A node is dead: it, and what died with it, is started again after its back-off."""

@@ -52,9 +52,7 @@ class ThreadEngine:
         if fresh:
             settings = {name: getattr(block.settings, name) for name in type(block.settings).model_fields}
             block = type(block)(name=block.name, **settings)
-        node = make_node(
-            placed.spec, block, self._context, None, placed.out_types, self._mailboxes, self._memory
-        )
+        node = make_node(placed.spec, block, self._context, None, placed.out_types, self._mailboxes, self._memory)
         thread = threading.Thread(target=run_node, args=(node,), name=placed.spec.node, daemon=True)
         self._threads[placed.spec.node] = thread
         thread.start()

@@ -12,7 +12,7 @@ from semstream.runtime.graph.edge import Edge
 
 RESTARTS = ("never", "on_failure", "always")
 RINGS = ("memory", "disk")
-RING_FRAMES = 256
+RING_FRAMES = 1024
 RESTART_LIMIT = 5
 
 

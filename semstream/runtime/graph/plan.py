@@ -109,9 +109,16 @@ def _place_edge(
         consumers = [receivers[i]] if lanes else receivers
         outputs.setdefault(node, []).append(
             OutputSpec(
-                edge.sender.name, edge.name, endpoints[i], edge.policy, edge.depth, consumers, remote, edge.curve,
+                edge.sender.name,
+                edge.name,
+                endpoints[i],
+                edge.policy,
+                edge.depth,
+                consumers,
+                remote,
+                edge.curve,
                 edge.durable,
-            )  # fmt: skip
+            )
         )
     for i, node in enumerate(receivers):
         assert edge.receiver is not None
