@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -52,6 +52,7 @@ class QamDemodulator(Block):
     def start(self) -> None:
         self._link = open_link(self, self.settings.weights)
         self._last: Received | None = None
+        self._heard: list[Any] = []
         self._counts = dict.fromkeys(
             ("frames", "headers_lost", "words", "words_failed", "payload_bits", "channel_uses"), 0
         )
@@ -68,7 +69,7 @@ class QamDemodulator(Block):
         if got is None:
             self._counts["headers_lost"] += 1
             return self._concealed(frame)
-        self._last = got
+        self._last, self._heard = got, list(heard)
         self._counts["words"] += got.words
         self._counts["words_failed"] += got.failed
         self._counts["payload_bits"] += got.side.payload_bits
@@ -97,6 +98,17 @@ class QamDemodulator(Block):
             {"features": np.zeros(shape, np.float32), "noise_variance": np.full(shape, NOISE_CAP, np.float32)},
             tags={**tags, "scale": 1.0},
         )
+
+    def snapshot(self) -> dict[str, Any]:
+        return {"counts": self._counts, "heard": self._heard}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        s = self.settings
+        self._counts, self._heard = state["counts"], state["heard"]
+        if self._heard:
+            received, csi, noise_variance = self._heard
+            heard = [(received, csi, noise_variance)]
+            (self._last,) = self._link.receive(heard, s.header_rate, s.iterations, s.rule)
 
     def stop(self) -> None:
         self.publish(dict(self._counts))

@@ -170,7 +170,9 @@ class Block:
         self.settings = _settings.validated(type(self).Settings, settings, self.name)
         self.seed = 0
         self.graph = ""
+        self.run = ""
         self.restarts = 0
+        self.resumes = False
         self._host: Host | None = None
 
     def __repr__(self) -> str:
@@ -224,8 +226,9 @@ class Block:
     def snapshot(self) -> dict[str, Any] | None:
         """What `restore` needs to go on after the frame at hand: plain values and arrays; None if nothing.
 
-        Called between frames where the block may be started again (`semstream.runtime.durable`), of which
-        ``self.restarts`` counts. Default: the attributes named in `state`.
+        Called between frames where the block may be started again (`semstream.runtime.durable`): then ``self.run``
+        names the run, ``self.restarts`` counts its lives before this one, and in `stop` ``self.resumes`` says that this
+        one has failed and another one goes on. Default: the attributes named in `state`.
         """
         return {name: getattr(self, name) for name in self.state} if self.state else None
 

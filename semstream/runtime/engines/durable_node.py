@@ -34,7 +34,7 @@ from semstream.runtime.edges.sockets import Socket
 from semstream.runtime.engines.control import LogForwarder
 from semstream.runtime.engines.host import IDLE_MS
 from semstream.runtime.engines.node import PUMP_EVERY_NS, Halted, Node
-from semstream.runtime.errors import SemstreamError, SkipFrame
+from semstream.runtime.errors import BlockError, SemstreamError, SkipFrame
 from semstream.runtime.frames import wire
 from semstream.runtime.frames.frame import Frame
 from semstream.runtime.frames.types import PortType
@@ -87,7 +87,7 @@ class DurableNode(Node):
     # -- opening ---------------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
-        self.block.restarts = self.guard.life
+        self.block.run, self.block.restarts = self.guard.run, self.guard.life
         if self._ledger.gathers and self.guard.life:
             data = self._store.load(self.spec.node)
             if data is not None:
@@ -393,7 +393,9 @@ class DurableNode(Node):
         self._balance()
 
     def _fail(self, error: BaseException) -> None:
-        again = self.guard.restart != "never" and not is_for_good(error) and not self.draining
+        # What a user must mend before the first frame, no further life mends.
+        hopeless = is_for_good(error) or (self.phase == "start" and isinstance(error, BlockError))
+        again = self.block.resumes = self.guard.restart != "never" and not hopeless and not self.draining
         if again:
             self._muted = True
             for sender in self._all_senders:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from semstream.runtime.frames.wire import MAX_CREDIT
+from semstream.runtime.graph.guard import RESTART_LIMIT, RING_FRAMES
 
 Policy = Literal["block", "drop_oldest", "latest"]
 Depth = Annotated[int, Field(ge=1, description="frames that wait at the sender besides, for drop_oldest")]
@@ -16,6 +17,11 @@ Credit = Annotated[int, Field(ge=1, le=MAX_CREDIT, description="frames that may 
 Curve = Annotated[
     str | None,
     Field(description="file with CURVE keys (public, secret, server or clients), beside this one or by its full path"),
+]
+Restart = Literal["never", "on_failure", "always"]
+Durable = Annotated[
+    bool | None,
+    Field(description="whether its frames survive the death of a block or process, if not as the graph says"),
 ]
 PORT = "a block, or BLOCK.PORT where it has several"
 
@@ -33,6 +39,7 @@ class BlockEntry(_Entry):
     settings: dict[str, Any] = Field({}, description="as listed by: semstream blocks CLASS")
     replicas: int = Field(1, ge=1, description="how many run side by side and share the frames")
     process: str | None = Field(None, description="engine processes: blocks with the same name here share a process")
+    restart: Restart | None = Field(None, description="what is done when it fails, if not as the graph says")
 
 
 class EdgeEntry(_Entry):
@@ -42,6 +49,7 @@ class EdgeEntry(_Entry):
     policy: Policy = Field("block", description="lossless, drop what is too old, or keep the newest only")
     credit: Credit = 2
     depth: Depth = 1
+    durable: Durable = None
 
 
 class ListenEntry(_Entry):
@@ -52,6 +60,7 @@ class ListenEntry(_Entry):
     policy: Policy = "block"
     depth: Depth = 1
     curve: Curve = None
+    durable: Durable = None
 
 
 class DialEntry(_Entry):
@@ -62,6 +71,7 @@ class DialEntry(_Entry):
     credit: Credit = 2
     curve: Curve = None
     connect_timeout: float = Field(30.0, gt=0, description="seconds to wait for the other flowgraph")
+    durable: Durable = None
 
 
 def _as_edge(value: Any) -> Any:
@@ -75,6 +85,16 @@ class Header(_Entry):
     name: str = Field("flowgraph", min_length=1, description="name of the graph, in logs and reports")
     seed: int = Field(0, description="seed of every random number in it")
     engine: Literal["threads", "processes"] = Field("threads", description="engine unless another is asked for")
+    durable: bool | Literal["memory", "disk"] = Field(
+        False, description="whether edges of policy block lose no frame when a block dies; disk: sources keep files"
+    )
+    restart: Restart | None = Field(
+        None, description="what is done when a block fails; else on_failure where an edge is durable, never elsewhere"
+    )
+    ring: int = Field(RING_FRAMES, ge=1, description="frames that a durable edge keeps")
+    restart_limit: int = Field(
+        RESTART_LIMIT, ge=1, description="on_failure: most deaths of a block in a row with nothing done"
+    )
 
 
 class Document(Header):

@@ -77,7 +77,10 @@ class Reader(Generic[G]):
         value = parsed.value
         head = {key: v for key, v in value.items() if key not in ("blocks", *LISTS)}
         header = self._check(Header, head, (), Document.model_fields) or Header.model_validate({})
-        self.graph = kind(header.name, header.seed, header.engine)
+        self.graph = kind(
+            header.name, header.seed, header.engine,
+            durable=header.durable, restart=header.restart, ring=header.ring, restart_limit=header.restart_limit,
+        )  # fmt: skip
         self._blocks(value.get("blocks"))
         for entry, place in self._entries("edges", EdgeEntry):
             self._edge(entry, place)
@@ -130,7 +133,7 @@ class Reader(Generic[G]):
 
     def _add(self, block: Block, entry: BlockEntry, place: Place) -> None:
         try:
-            self.graph.add(block, entry.replicas, entry.process)
+            self.graph.add(block, entry.replicas, entry.process, entry.restart)
         except SemstreamError as error:
             self._find((*place, "replicas"), str(error))
             self.graph.add(block)
@@ -165,7 +168,9 @@ class Reader(Generic[G]):
                 self._feed(second, name)
                 continue
             try:
-                self.graph.connect(first, second, policy=entry.policy, credit=entry.credit, depth=entry.depth)
+                self.graph.connect(
+                    first, second, policy=entry.policy, credit=entry.credit, depth=entry.depth, durable=entry.durable
+                )
             except PortError as error:
                 self._find(place, str(error))
                 self._feed(second, name)
@@ -175,7 +180,9 @@ class Reader(Generic[G]):
         if port is None or (entry.curve and curve is None):
             return
         try:
-            self.graph.listen(port, entry.endpoint, policy=entry.policy, depth=entry.depth, curve=curve)
+            self.graph.listen(
+                port, entry.endpoint, policy=entry.policy, depth=entry.depth, curve=curve, durable=entry.durable
+            )
         except SemstreamError as error:
             self._find(place, str(error))
 
@@ -186,7 +193,9 @@ class Reader(Generic[G]):
             return
         timeout = entry.connect_timeout
         try:
-            self.graph.dial(entry.endpoint, port, credit=entry.credit, curve=curve, connect_timeout=timeout)
+            self.graph.dial(
+                entry.endpoint, port, credit=entry.credit, curve=curve, connect_timeout=timeout, durable=entry.durable
+            )
         except SemstreamError as error:
             self._find(place, str(error))
             self._feed(port, entry.port)
