@@ -57,6 +57,10 @@ def main() -> int:
     records = min(records, len(calm.records[sinks[0]]))
     disturbed = killed(build(options)[0], sinks[0], options.kills, records, options.seed)
     wrong = 0
+    for how, run in (("undisturbed", calm), ("with kills", disturbed.run)):
+        again = {name: c["restarts"] for name, c in run.counters()["blocks"].items() if c["restarts"]}
+        print(f"{how}: {'interrupted' if run.interrupted else 'finished'}, started again: {again or 'nothing'}")
+        wrong += run.interrupted
     for sink in sinks:
         expected, got = timeless(calm.records[sink]), timeless(disturbed.run.records[sink])
         seqs = [record["seq"] for record in got]
@@ -64,7 +68,7 @@ def main() -> int:
         other = sum(a != b for a, b in zip(sorted(expected, key=_seq), sorted(got, key=_seq), strict=False))
         print(f"{sink}: {len(got)} records of {len(expected)}, {lost} lost, {twice} twice, {other} different, "
               f"{'same order' if got == expected else 'another order'}")  # fmt: skip
-        wrong += lost + twice + other
+        wrong += lost + twice + other + (len(got) != len(expected))
     print(f"killed {sum(disturbed.killed.values())}: " + ", ".join(f"{n} {c}" for n, c in disturbed.killed.items()))
     print(f"undisturbed {calm_s:.1f} s, {options.frames / calm_s:.0f} frames/s; with kills {disturbed.seconds:.1f} s")
     return 1 if wrong else 0

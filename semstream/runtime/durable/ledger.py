@@ -56,7 +56,6 @@ class Ledger:
         self.current: Unit | None = None
         self.gathers = gathers
         self.abandoned = False
-        self.on_progress: Callable[[], None] | None = None
         self._acknowledge = acknowledge
         self._incomplete: dict[int, Unit] = {}
         self._complete: deque[Unit] = deque()
@@ -106,9 +105,6 @@ class Ledger:
 
     def _finish(self, unit: Unit) -> None:
         self._incomplete.pop(unit.number, None)
-        if self.on_progress is not None:
-            self.on_progress()
-            self.on_progress = None
         if self.gathers:
             self._complete.append(unit)
         else:

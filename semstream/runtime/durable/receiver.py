@@ -50,16 +50,17 @@ class DurableLink(Link):
                 ranges = self.frames[key[0]] = Ranges()
             ranges.add(key[1], key[1])
 
-    def acknowledge(self) -> None:
-        """Send what was noted."""
+    def acknowledge(self) -> bool:
+        """Send what was noted; whether there was anything."""
         if not (self.frames or self.gaps):
-            return
+            return False
         frames = [[stream, first, last] for stream, ranges in self.frames.items() for first, last in ranges]
         try:
             self.socket.send(wire.control("ack", frames=frames, gaps=self.gaps), NOBLOCK)
         except zmq.Again:
-            return
+            return False
         self.frames, self.gaps = {}, []
+        return True
 
     def say_bye(self) -> None:
         """Tell a sender in another flowgraph that this end leaves for good."""
@@ -160,12 +161,14 @@ class DurableInputs(Inputs):
                 assert isinstance(link, DurableLink)
                 link.note(key)
 
-    def send_acknowledgements(self) -> None:
-        """Send all that was noted."""
+    def send_acknowledgements(self) -> bool:
+        """Send all that was noted; whether there was anything."""
+        sent = False
         for port in self.ports:
             for link in port.links:
                 assert isinstance(link, DurableLink)
-                link.acknowledge()
+                sent |= link.acknowledge()
+        return sent
 
     def on_monitor(self, link: Link) -> None:
         """Note that the connection to another flowgraph is lost; over a durable edge it is made again."""

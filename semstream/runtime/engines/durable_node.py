@@ -34,7 +34,7 @@ from semstream.runtime.edges.sockets import Socket
 from semstream.runtime.engines.control import LogForwarder
 from semstream.runtime.engines.host import IDLE_MS
 from semstream.runtime.engines.node import PUMP_EVERY_NS, Halted, Node
-from semstream.runtime.errors import BlockError, SemstreamError, SkipFrame
+from semstream.runtime.errors import BlockError, FlowgraphError, SemstreamError, SkipFrame
 from semstream.runtime.frames import wire
 from semstream.runtime.frames.frame import Frame
 from semstream.runtime.frames.types import PortType
@@ -71,7 +71,7 @@ class DurableNode(Node):
         merges = len(spec.inputs) > 1 or any(len(entry.endpoints) > 1 for entry in spec.inputs)
         own = type(block).snapshot is not Block.snapshot or bool(block.state)
         self._ledger = Ledger(self._on_complete, block.is_source or block.renumber or merges or own)
-        self._ledger.on_progress = lambda: self.control.tell("progress")
+        self._untold = True
         self._durable_inputs: DurableInputs | None = None
         self._done: Done = {}
         self._earlier: dict[str, Any] | None = None
@@ -162,6 +162,7 @@ class DurableNode(Node):
             items, data = valid
             self._store.save(self.spec.node, data)
             ledger.commit(self._took_s + time.monotonic() - begin)
+            self._tell_progress()
             if self._ring is not None:
                 self._ring.drop(items)
         if inputs is None:
@@ -176,8 +177,15 @@ class DurableNode(Node):
             port, index = inputs.parted.pop()
             self.control.tell("upstream", port=port.name)
             self._unkept.append((inputs.ports.index(port), index))
-        inputs.send_acknowledgements()
+        if inputs.send_acknowledgements():
+            self._tell_progress()
         return wait_s or float("inf")
+
+    def _tell_progress(self) -> None:
+        """Say once that this life has done something that the next one need not do again."""
+        if self._untold:
+            self._untold = False
+            self.control.tell("progress")
 
     def _unwatch(self, link: Any) -> None:
         for socket in (link.socket, link.monitor):
@@ -393,8 +401,9 @@ class DurableNode(Node):
         self._balance()
 
     def _fail(self, error: BaseException) -> None:
-        # What a user must mend before the first frame, no further life mends.
-        hopeless = is_for_good(error) or (self.phase == "start" and isinstance(error, BlockError))
+        # What a user must mend before the first frame, and a peer that is lost for good, no further life mends.
+        hopeless = is_for_good(error) or isinstance(error, FlowgraphError)
+        hopeless |= self.phase == "start" and isinstance(error, BlockError)
         again = self.block.resumes = self.guard.restart != "never" and not hopeless and not self.draining
         if again:
             self._muted = True

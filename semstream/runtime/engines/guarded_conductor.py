@@ -74,6 +74,8 @@ class GuardedConductor(Conductor):
                 LOG.debug("%s", message["traceback"])
             self._failing[node] = message["message"].partition("\n")[0]
             return
+        elif op == "failed":
+            message = {**message, "message": message["message"] + self._exhausted(node)}
         elif op == "done" and node in self._failing:
             self._counters[node] = message["counters"]
             self._put_down(node, self._failing.pop(node))
@@ -126,13 +128,20 @@ class GuardedConductor(Conductor):
             LOG.warning("block %s: %s", self._block_of[node], why)
             self._put_down(node, why)
         else:
-            super()._on_dead(node, why)
+            super()._on_dead(node, why + self._exhausted(node))
 
     def _may_restart(self, node: str) -> bool:
         policy = self._policy[self._block_of[node]]
         if policy == "never" or self._stop or self.failure is not None:
             return False
         return policy == "always" or self._in_a_row[node] < self._limit
+
+    def _exhausted(self, node: str) -> str:
+        """What the message of a failure says if the node has died as often as it may."""
+        row = self._in_a_row[node]
+        if self._policy[self._block_of[node]] != "on_failure" or row < self._limit:
+            return ""
+        return f" (it was started again {row} times in a row, with nothing done in between; restart_limit={row})"
 
     def _put_down(self, node: str, why: str) -> None:
         """A node is dead: it, and what died with it, is started again after its back-off."""
