@@ -72,6 +72,28 @@ class Radio(Block):
                 yield Frame({"x": np.array([self.restarts, i], np.float32)})
 
 
+class Staircase(Block):
+    """Source of sums 0 + 1 + ... whose state is where it stands; dies before it gives some, once each."""
+
+    out = Out(Samples)
+    state = ("_next", "_sum")
+
+    class Settings(Block.Settings):
+        count: int = setting(50)
+        die_at: list[int] = setting([])
+
+    def start(self) -> None:
+        self._next = self._sum = 0
+
+    def frames(self) -> Iterator[Frame]:
+        while self._next < self.settings.count:
+            if self._next in self.settings.die_at[self.restarts :]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            self._sum += self._next
+            self._next += 1
+            yield Frame({"x": np.array([self._sum], np.float32)})
+
+
 class Spoiler(Mortal):
     """Writes over its own snapshot before it dies."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import tempfile
 import threading
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from durable_blocks import Ledgered, Mortal, Radio, Spoiler
+from durable_blocks import Ledgered, Mortal, Radio, Spoiler, Staircase
 from runtime_blocks import Compare, Number, Ramp, Relay, Scale, Twice
 
 from semstream.runtime import BlockError, Flowgraph, FlowgraphError, PortError, Run
@@ -81,7 +82,7 @@ def test_a_block_that_dies_again_and_again_ends_the_run_by_name(
     graph, _ = mortal(tmp_path, at=[5], times=100, how=how)
     graph.restart_limit = 3
     with pytest.raises(
-        FlowgraphError, match="block 'victim'.*started again 3 times in a row.*restart_limit=3"
+        FlowgraphError, match=r"block 'victim'.*started again 3 times in a row.*restart_limit=3"
     ) as caught:
         graph.run(engine="processes", timeout=60)
     assert 4 <= (tmp_path / "marks").read_text().count("\n") <= 20  # what comes before the fifth may need some lives
@@ -138,7 +139,7 @@ def test_a_full_disk_under_the_ring_is_named_and_the_policy_decides() -> None:
         full.connect(Radio(file_limit=6000), Ledgered(name="sink"))
         return full
 
-    with pytest.raises(FlowgraphError, match="block 'radio': its ring cannot be kept: .*TMPDIR") as caught:
+    with pytest.raises(FlowgraphError, match=r"block 'radio': its ring cannot be kept: .*TMPDIR") as caught:
         graph("never").run(timeout=60)
     run = caught.value.run
     assert run is not None
@@ -154,7 +155,7 @@ def test_a_snapshot_that_cannot_be_read_ends_the_run_by_name(tmp_path: Path) -> 
     graph = Flowgraph("spoilt", durable=True)
     victim = Spoiler(name="victim", marks=str(tmp_path / "marks"), at=[60], how="kill")
     graph.connect(Ramp(count=100, every_s=0.002), victim, Number())
-    with pytest.raises(FlowgraphError, match="block 'victim': its snapshot .* cannot be read .it is damaged"):
+    with pytest.raises(FlowgraphError, match=r"block 'victim': its snapshot .* cannot be read .it is damaged"):
         graph.run(engine="processes", timeout=60)
     assert (tmp_path / "marks").read_text() == "60\n"
 
@@ -191,6 +192,14 @@ def test_blocks_that_share_a_process_are_started_again_together(tmp_path: Path) 
     assert [record["seq"] for record in run.records["sink"]] == list(range(30))
 
 
+def test_a_source_with_state_goes_on_where_its_ring_on_disk_ends() -> None:
+    graph = Flowgraph("staircase", durable="disk", engine="processes")
+    graph.connect(Staircase(count=120, die_at=[40, 90]), Ledgered(name="sink", die_at=60))
+    *records, last = graph.run(timeout=60).records["sink"]
+    assert [record["x"] for record in records] == [[float(i * (i + 1) // 2)] for i in range(120)]
+    assert last == {"seen": list(range(120))}
+
+
 # -- between two flowgraphs ----------------------------------------------------------------------------------------
 
 
@@ -208,10 +217,8 @@ class Cable:
     def cut(self) -> None:
         """Break every connection in the middle of whatever goes through it."""
         for end in self._ends:
-            try:
+            with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
         self._ends.clear()
 
     def close(self) -> None:
@@ -290,9 +297,8 @@ def test_a_receiver_in_another_flowgraph_that_is_killed_comes_back() -> None:
 def test_ends_that_do_not_agree_are_told(durable: tuple[bool, bool]) -> None:
     port = free_port()
     transmitter, receiver = halves(port, port, durable)
-    with transmitter.start(), receiver.start() as receiving:
-        with pytest.raises(FlowgraphError, match="durable=True"):
-            receiving.wait(30)
+    with transmitter.start(), receiver.start() as receiving, pytest.raises(FlowgraphError, match="durable=True"):
+        receiving.wait(30)
 
 
 # -- what is refused -----------------------------------------------------------------------------------------------
@@ -303,13 +309,13 @@ def test_what_could_not_keep_its_promise_is_refused() -> None:
     middle = Relay()
     graph.connect(Ramp(), middle, policy="drop_oldest")
     graph.connect(middle, Number(), durable=True)
-    with pytest.raises(FlowgraphError, match="ramp.out -> relay.into, which feeds it, is not"):
+    with pytest.raises(FlowgraphError, match=r"ramp.out -> relay.into, which feeds it, is not"):
         graph.validate()
     with pytest.raises(PortError, match="a durable edge drops nothing"):
         graph.connect(middle, Number(), policy="latest", durable=True)
     radio = Flowgraph("radio", durable=True)
     radio.connect(Radio(), Number())
-    with pytest.raises(FlowgraphError, match="cannot give its frames again if it dies.*durable='disk'"):
+    with pytest.raises(FlowgraphError, match=r"cannot give its frames again if it dies.*durable='disk'"):
         radio.validate()
     radio.protect(restart="never")
     radio.validate()
@@ -324,7 +330,7 @@ def test_several_frames_of_one_number_are_refused() -> None:
 
     graph = Flowgraph("twice", durable=True, restart="never")
     graph.connect(Ramp(), Doubled(), Number())
-    with pytest.raises(FlowgraphError, match="several frames of number 0.*renumber = True"):
+    with pytest.raises(FlowgraphError, match=r"several frames of number 0.*renumber = True"):
         graph.run(timeout=60)
 
 

@@ -23,8 +23,9 @@ semstream, whose noise is drawn by (seed, block, seq). Files that a sink writes 
 
 **Not covered.** The owner itself: its records are in its memory, and with it the run ends. A machine that loses power.
 Values of `Run.set`: what is worked on again meets the newest ones. State across several streams behind a join, whose
-order depends on timing. Edges of other policies, which lose what was under way (probes). What a block does to the
-outside world otherwise than by frames, records and files that its snapshot covers.
+order depends on timing. Replicas behind a `dial` whose listener shares its frames among several flowgraphs. Edges of
+other policies, which lose what was under way (probes). What a block does to the outside world otherwise than by frames,
+records and files that its snapshot covers.
 
 `ledger`   what a node owes: units of work and what is still outstanding of each
 `store`    snapshots and rings, in files or in this process

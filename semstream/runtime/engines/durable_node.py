@@ -131,7 +131,7 @@ class DurableNode(Node):
         if earlier is None:
             return
         self._items = earlier["items"]
-        self.numbering._next = {(port, stream): seq for port, stream, seq in earlier["numbering"]}
+        self.numbering._next = self._numbers()
         if earlier["state"] is not None:
             try:
                 self.block.restore(earlier["state"])
@@ -140,6 +140,11 @@ class DurableNode(Node):
                     f"block {self.spec.block!r}: its snapshot cannot be taken up, {type(error).__name__}: {error}; its "
                     "state is lost, and with it the run"
                 ) from error
+
+    def _numbers(self) -> dict[tuple[str, str], int]:
+        """What comes next on each port, as the snapshot has it."""
+        earlier = self._earlier
+        return {(port, stream): seq for port, stream, seq in earlier["numbering"]} if earlier is not None else {}
 
     # -- accounts --------------------------------------------------------------------------------------------------
 
@@ -311,8 +316,7 @@ class DurableNode(Node):
     def _forward(self, items: Iterator[Any], last: int, begin: int) -> bool:
         """Play a source forward to item `last` without sending; whether it goes on from there."""
         kept = self._earlier is not None and self._earlier["state"] is not None
-        if not kept:
-            self.numbering._next = {}
+        self.numbering._next = self._numbers() if kept else {}
         self._forwarding = True
         for _ in range(last - begin if kept else last):
             item = next(items, None)

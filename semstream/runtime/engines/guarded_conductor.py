@@ -23,6 +23,11 @@ class GuardedConductor(Conductor):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         graph = self.plan.graph
+        if not isinstance(self.engine, RenewingEngine):
+            raise FlowgraphError(
+                f"engine {self.engine.name!r} keeps no frames and starts no blocks again: give durable=False and "
+                "restart='never', or another engine"
+            )
         self._policy = {name: graph.restart_of(name) for name in self.plan.nodes}
         self._limit = graph.restart_limit
         self._in_a_row = dict.fromkeys(self._state, 0)
@@ -37,16 +42,6 @@ class GuardedConductor(Conductor):
         self._owed: dict[str, int] = {}
         self._live: dict[str, dict[str, Any]] = {}
         self._past: dict[str, list[dict[str, Any]]] = {name: [] for name in self.plan.nodes}
-
-    def run(self) -> None:
-        """Whole life of a run."""
-        if not isinstance(self.engine, RenewingEngine) and set(self._policy.values()) != {"never"}:
-            self._failed_before = FlowgraphError(
-                f"engine {self.engine.name!r} does not start blocks again; give restart='never', or another engine"
-            )
-            self.failure = self.failure or self._failed_before
-            self._stop = True
-        super().run()
 
     def states(self) -> dict[str, list[dict[str, Any]]]:
         """Newest counter states of the nodes, and those of earlier lives, by block."""

@@ -29,6 +29,7 @@ from semstream.runtime.engines.renewal import guarded, renewed
 from semstream.runtime.graph.plan import Placed, Plan
 
 EXIT_S = 1.0
+RENEW_S = 10.0
 
 
 class ProcessEngine:
@@ -85,7 +86,7 @@ class ProcessEngine:
         """Start one process with these nodes, in place of one that has died or is to."""
         process = self._process_of[nodes[0]]
         self._kill(process)
-        self._children[process].wait(EXIT_S)
+        self._children[process].wait(RENEW_S)
         entries = []
         for i, placed in enumerate(self._placed):
             node = placed.spec.node

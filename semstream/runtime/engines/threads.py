@@ -16,6 +16,7 @@ from semstream.runtime.engines.node import run_node
 from semstream.runtime.engines.renewal import guarded, renewed
 from semstream.runtime.graph.plan import Placed, Plan
 
+RENEW_S = 10.0
 _LEFT_OPEN: list[zmq.Context[Socket]] = []
 """Contexts with an abandoned thread: collecting one would wait for that thread's sockets, perhaps for ever."""
 
@@ -65,7 +66,7 @@ class ThreadEngine:
         """Start a thread with a new block of the same settings."""
         for node in nodes:
             if node in self._threads:
-                self._threads[node].join(1.0)
+                self._threads[node].join(RENEW_S)
             i = next(i for i, placed in enumerate(self._placed) if placed.spec.node == node)
             placed = self._placed[i] = renewed(self._placed[i], finished, ended)
             self.lines[node].close(0)
