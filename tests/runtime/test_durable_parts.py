@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import deque
+from collections import Counter, deque
 from pathlib import Path
 from typing import Any
 
@@ -106,10 +106,12 @@ def test_nothing_is_acknowledged_before_all_that_came_of_it_has_arrived(
 
 def test_a_state_of_plain_values_and_arrays_comes_back() -> None:
     class Keeper(Block):
-        state = ("count", "queue", "seen", "picture", "pair")
+        state = ("count", "queue", "seen", "picture", "pair", "size", "names")
 
         def start(self) -> None:
             self.count, self.queue, self.seen = 3, deque([1, 2], maxlen=2), {1.5, 2.5}
+            self.size: tuple[int, int] | None = None
+            self.names: Counter[str] = Counter()
             self.picture, self.pair = np.arange(6, dtype=np.uint8).reshape(2, 3), (1, "a")
 
     block, other = Keeper(), Keeper()
@@ -117,8 +119,13 @@ def test_a_state_of_plain_values_and_arrays_comes_back() -> None:
     other.start()
     block.count, block.picture = 9, block.picture + 1
     block.queue.append(7)
+    block.size = 8, 9
+    block.names["a"] += 2
     other.restore(unpack_state(pack_state(block.snapshot())))
     assert (other.count, other.seen, other.pair) == (9, {1.5, 2.5}, (1, "a"))
+    assert other.size == (8, 9)
+    other.names["b"] += 1
+    assert other.names == {"a": 2, "b": 1}
     assert other.queue == deque([2, 7])
     assert other.queue.maxlen == 2
     assert np.array_equal(other.picture, block.picture)

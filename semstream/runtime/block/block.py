@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, overload
@@ -224,7 +223,8 @@ class Block:
         """Live settings named in `changed` have new values; runs between frames."""
 
     def snapshot(self) -> dict[str, Any] | None:
-        """What `restore` needs to go on after the frame at hand: plain values and arrays; None if nothing.
+        """What `restore` needs to go on after the frame at hand: plain values, arrays, and lists, tuples, sets, deques
+        and dicts of them; None if nothing.
 
         Called between frames where the block may be started again (`semstream.runtime.durable`): then ``self.run``
         names the run, ``self.restarts`` counts its lives before this one, and in `stop` ``self.resumes`` says that this
@@ -235,10 +235,7 @@ class Block:
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what `snapshot` gave in an earlier life; runs after `start`."""
         for name, value in state.items():
-            now = getattr(self, name, None)
-            if isinstance(now, deque):
-                value = deque(value, now.maxlen)
-            setattr(self, name, type(now)(value) if isinstance(now, (set, tuple)) else value)
+            setattr(self, name, value)
 
     # -- processing, for subclasses --------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections import deque
+from collections import Counter, deque
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -266,24 +266,37 @@ def pack_state(value: Any) -> bytes:
     TypeError, ValueError, OverflowError
         If there is something else in it.
     """
-    packed: bytes = msgpack.packb(value, default=_plain, use_bin_type=True)
+    packed: bytes = msgpack.packb(value, default=_plain, use_bin_type=True, strict_types=True)
     return packed
 
 
 def unpack_state(data: bytes) -> Any:
     """Inverse of `pack_state`."""
-    return msgpack.unpackb(data, raw=False, strict_map_key=False, object_hook=_array)
+    return msgpack.unpackb(data, raw=False, strict_map_key=False, object_hook=_whole)
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray) and value.dtype in NAME_OF_DTYPE:
         return {"__array__": NAME_OF_DTYPE[value.dtype], "shape": list(value.shape), "data": value.tobytes()}
     if isinstance(value, deque):
-        return list(value)
+        return {"__deque__": list(value), "maxlen": value.maxlen}
+    for kind in (tuple, set, frozenset):
+        if type(value) is kind:
+            return {f"__{kind.__name__}__": list(value)}
+    if isinstance(value, Counter):
+        return {"__counter__": dict(value)}
     return wire.plain(value)
 
 
-def _array(value: dict[Any, Any]) -> Any:
-    if "__array__" not in value:
-        return value
-    return np.frombuffer(value["data"], value["__array__"]).reshape(value["shape"]).copy()
+def _whole(value: dict[Any, Any]) -> Any:
+    if "__array__" in value:
+        return np.frombuffer(value["data"], value["__array__"]).reshape(value["shape"]).copy()
+    if "__deque__" in value:
+        return deque(value["__deque__"], value["maxlen"])
+    for kind, make in _KINDS.items():
+        if kind in value:
+            return make(value[kind])
+    return value
+
+
+_KINDS: dict[str, Any] = {"__tuple__": tuple, "__set__": set, "__frozenset__": frozenset, "__counter__": Counter}
