@@ -27,6 +27,7 @@ import torch
 from semstream.codec import checkpoint
 from semstream.codec.training import StateError
 from semstream.data.crops import TrainingDataError
+from semstream.metrics.perceptual import LpipsError
 from tools.training.estimate import estimate
 from tools.training.loop import Training
 from tools.training.options import arguments
@@ -67,5 +68,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (TrainingDataError, checkpoint.WeightsError, StateError) as error:
+    except (TrainingDataError, checkpoint.WeightsError, StateError, LpipsError) as error:
         raise SystemExit(f"train: {error}") from None

@@ -26,6 +26,10 @@ class AirDraw:
         Share of pictures sent at the higher SNR range `clean_snr_db`, so that the codec also serves an error-free link.
     rayleigh_share, rician_share, frame_share
         Shares of pictures over Rayleigh and Rician (K = 3) fading a symbol, and over Rayleigh fading a frame.
+    tail_share, least_channels
+        Share of pictures whose least important channels are not sent, and the least share of channels that is: between
+        it and all, drawn uniformly, so that one set of weights serves all bandwidths (as SwinJSCC's, K. Yang et al.,
+        IEEE Trans. Cogn. Commun. Netw. 2025).
     """
 
     snr_db: tuple[float, float] = (0.0, 20.0)
@@ -34,6 +38,8 @@ class AirDraw:
     rayleigh_share: float = 0.2
     rician_share: float = 0.1
     frame_share: float = 0.05
+    tail_share: float = 0.0
+    least_channels: float = 0.2
 
 
 def draw_noise_variance(shape: tuple[int, ...], draw: AirDraw, generator: torch.Generator) -> Tensor:
@@ -85,3 +91,48 @@ def add_noise(features: Tensor, noise_variance: Tensor, generator: torch.Generat
     """Features as the equaliser hands them on: s + √ν·N(0, 1)."""
     noise = torch.randn(features.shape, generator=generator, device=features.device)
     return features + noise_variance.sqrt() * noise
+
+
+def draw_sent(batch: int, importance: Tensor, draw: AirDraw, generator: torch.Generator) -> Tensor:
+    """Draw which channels of features are sent.
+
+    Parameters
+    ----------
+    batch
+        Pictures, B.
+    importance
+        (C,) of each channel; the least important are left out first.
+    draw, generator
+        As for `draw_noise_variance`.
+
+    Returns
+    -------
+    (B, 1, 1, C) bool.
+    """
+    channels, device = len(importance), generator.device
+    uniform = torch.rand((2, batch, 1), generator=generator, device=device)
+    share = torch.where(uniform[0] < draw.tail_share, draw.least_channels + (1 - draw.least_channels) * uniform[1], 1.0)
+    rank = importance.argsort(descending=True).argsort()
+    return (rank < (share * channels).ceil())[:, None, None]
+
+
+def send(features: Tensor, noise_variance: Tensor, sent: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """What is received, and the variance of its noise, where only some channels are sent, at the power of all.
+
+    Parameters
+    ----------
+    features, noise_variance
+        (B, h, w, C): of unit mean power, and the noise at that power.
+    sent
+        (B, 1, 1, C) bool, as drawn by `draw_sent`.
+    generator
+        Source of the noise.
+
+    Returns
+    -------
+    (B, h, w, C) features with noise, 0 where not sent; and its variance, `NOISE_CAP` where not sent.
+    """
+    power = (features.square() * sent).mean(dim=(1, 2, 3), keepdim=True) / sent.float().mean(dim=3, keepdim=True)
+    variance = (noise_variance * power).clamp_max(NOISE_CAP)
+    received = torch.where(sent, add_noise(features, variance, generator), 0.0)
+    return received, torch.where(sent, variance, NOISE_CAP)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from semstream.codec.air import AirDraw, add_noise, draw_noise_variance
+from semstream.codec.air import AirDraw, add_noise, draw_noise_variance, draw_sent, send
 from semstream.codec.codec import SemanticCodec
 from semstream.quantize.dequantize import NOISE_CAP
 
@@ -29,17 +30,33 @@ def per_picture_mse(received: Tensor, pictures: Tensor) -> Tensor:
     return (received.float() - pictures).square().mean(dim=(1, 2, 3))
 
 
-def loss_of(mse: Tensor, kind: str) -> Tensor:
+LOSSES = ("log_mse", "mse", "perceptual")
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+"""Reference and picture, (B, 3, H, W) in [0, 1] each, to a perceptual distance (B,)."""
+
+
+def loss_of(mse: Tensor, kind: str, distance: Tensor | None = None, share: float = 0.5) -> Tensor:
     """Loss from the error of each picture.
 
     ``mse`` is the mean error. ``log_mse`` is the mean of log(MSE), that is −PSNR up to a factor: pictures and SNRs of
-    small error count as much as those of large error, which is what a mean of PSNRs measures.
+    small error count as much as those of large error, which is what a mean of PSNRs measures. ``perceptual`` is
+    (1 − share)·log(MSE) + share·log(distance): with a share of one half, a distance smaller by some percent is worth
+    as many percent of squared error, at every SNR and whatever the scale of either.
+
+    Raises
+    ------
+    ValueError
+        If there is no such loss, or a perceptual one comes without distances.
     """
     if kind == "mse":
         return mse.mean()
     if kind == "log_mse":
         return (mse + 1e-6).log().mean()
-    raise ValueError(f"loss {kind!r}: expected 'mse' or 'log_mse'")
+    if kind == "perceptual" and distance is not None:
+        return ((1 - share) * (mse + 1e-6).log() + share * (distance + 1e-2).log()).mean()
+    needs = " with the distance of each picture" if kind == "perceptual" else ""
+    raise ValueError(f"loss {kind!r}: expected one of {', '.join(LOSSES)}{needs}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +88,13 @@ class TrainingStep(nn.Module):
     draw
         Channels to draw.
     loss
-        ``log_mse`` or ``mse``.
+        One of `LOSSES`.
     seed
         Seed of channels and budgets.
     profile, quantization
-        For stage 2: the profile whose codebooks quantize, and the budgets to draw.
+        The profile by which channels are left out; for stage 2 its codebooks quantize, with the budgets to draw.
+    distance, perceptual_share
+        For the ``perceptual`` loss.
     """
 
     def __init__(
@@ -87,15 +106,22 @@ class TrainingStep(nn.Module):
         device: str = "cpu",
         profile: Profile | None = None,
         quantization: QuantizationDraw | None = None,
+        distance: Distance | None = None,
+        perceptual_share: float = 0.5,
     ) -> None:
         super().__init__()
         self.codec = codec
         self.draw = draw
-        self.loss = loss
+        self.loss, self.distance, self.perceptual_share = loss, distance, perceptual_share
         self.generator = torch.Generator(device=device).manual_seed(seed)
         self.random = np.random.default_rng(seed)
         self.profile = profile
         self.quantization = quantization if profile is not None else None
+        # Without a profile the features are those of the linear path, whose importance falls with their number.
+        importance = -np.arange(codec.config.channels, dtype=np.float32)
+        if profile is not None:
+            importance = profile.contribution["sensitivity"]
+        self.importance = torch.from_numpy(importance).to(device)
         self.codebooks: dict[int, Tensor] = {}
         if self.quantization is not None:
             from semstream.quantize.straight_through import codebook_tensors
@@ -109,12 +135,18 @@ class TrainingStep(nn.Module):
         if self.training:
             self._follow_power(features.detach())
         variance = draw_noise_variance(tuple(features.shape), self.draw, self.generator)
-        if self.quantization is None:
+        if self.quantization is None and self.draw.tail_share:
+            sent = draw_sent(len(features), self.importance, self.draw, self.generator)
+            received, variance = send(features, variance, sent, self.generator)
+        elif self.quantization is None:
             received = add_noise(features, variance, self.generator)
         else:
             received, variance = self._through_quantizer(features, variance, self.quantization)
         restored = self.codec.decode(received, variance, scale, (pictures.shape[-2], pictures.shape[-1]))
-        return loss_of(per_picture_mse(restored, pictures), self.loss)
+        distance = None
+        if self.distance is not None and self.loss == "perceptual":
+            distance = self.distance(pictures, restored.clamp(0, 1))
+        return loss_of(per_picture_mse(restored, pictures), self.loss, distance, self.perceptual_share)
 
     def _through_quantizer(self, features: Tensor, variance: Tensor, draw: QuantizationDraw) -> tuple[Tensor, Tensor]:
         """What a linear dequantizer gives: levels with noise over their gain, and the variance of all noise in it."""

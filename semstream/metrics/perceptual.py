@@ -133,6 +133,31 @@ class Lpips:
             first, second = (_as_batch(p).mul_(2.0 / peak).sub_(1.0) for p in (reference, picture))
             return float(self._model(first, second))
 
+    def of_tensors(self, reference: Any, picture: Any) -> Any:
+        """Distance of each of a batch of pictures, for training: gradients pass.
+
+        Parameters
+        ----------
+        reference, picture : torch.Tensor (B, 3, H, W)
+            In [0, 1]; on any device, where the network follows them.
+
+        Returns
+        -------
+        torch.Tensor (B,)
+
+        Raises
+        ------
+        LpipsError
+            If LPIPS is not available, with the reason and the way out.
+        """
+        if self._model is None:
+            raise LpipsError(self.reason)
+        import torch
+
+        self._model.to(reference.device)
+        with torch.autocast(reference.device.type, enabled=False):  # differences of like features drown in bf16
+            return self._model(reference.float(), picture.float(), normalize=True).flatten()
+
 
 def find(net: str) -> Path | None:
     """The weights of a backbone, where SEMSTREAM_LPIPS_WEIGHTS points or in torch hub's cache, or None.

@@ -11,7 +11,7 @@ import pytest
 import torch
 from codec_fixtures import TINY, to_tensor
 
-from semstream.codec.air import AirDraw, add_noise, draw_noise_variance
+from semstream.codec.air import AirDraw, add_noise, draw_noise_variance, draw_sent, send
 from semstream.codec.codec import SemanticCodec
 from semstream.codec.optimizer import Muon, Optimizers, parameter_groups
 from semstream.codec.profile import Profile
@@ -59,6 +59,61 @@ def test_log_mse_is_psnr_and_counts_every_picture_alike() -> None:
     assert float(loss_of(mse, "mse")) == pytest.approx(5.05e-3)
     with pytest.raises(ValueError, match="log_mse"):
         loss_of(mse, "ssim")
+
+
+def test_a_perceptual_loss_weighs_relative_error_against_relative_distance() -> None:
+    mse, distance = torch.tensor([1e-2, 1e-4]), torch.tensor([0.3, 0.1])
+    before = loss_of(mse, "perceptual", distance, 0.5)
+    assert float(loss_of(2 * mse, "perceptual", distance, 0.5) - before) == pytest.approx(0.5 * np.log(2), abs=0.01)
+    assert float(loss_of(mse, "perceptual", 2 * distance, 0.5) - before) == pytest.approx(0.5 * np.log(2), abs=0.03)
+    assert float(loss_of(mse, "perceptual", distance, 0.0)) == pytest.approx(float(loss_of(mse, "log_mse")))
+    with pytest.raises(ValueError, match="distance of each picture"):
+        loss_of(mse, "perceptual")
+
+
+def test_a_distance_in_the_loss_moves_the_decoder(profile: Profile, pictures: np.ndarray) -> None:
+    torch.manual_seed(0)
+    student = SemanticCodec(replace(TINY, linear_path=False, gated=False))
+
+    def darkness(reference: torch.Tensor, picture: torch.Tensor) -> torch.Tensor:
+        return 1 - picture.mean(dim=(1, 2, 3)) + 0 * reference.mean(dim=(1, 2, 3))
+
+    step = TrainingStep(student, AWGN, "perceptual", 0, distance=darkness, perceptual_share=1.0)
+    optimizers = Optimizers(student, "muon", 0.0)
+    optimizers.set_learning_rate(3e-3)
+    batch = to_tensor(pictures)
+    before = float(step(batch).detach())
+    for _ in range(20):
+        optimizers.zero_grad()
+        step(batch).backward()
+        optimizers.step()
+    assert float(step(batch).detach()) < before - 0.1
+
+
+def test_the_least_important_channels_are_left_out_first() -> None:
+    importance = torch.tensor([0.1, 0.4, 0.2, 0.3])
+    draw = AirDraw(tail_share=1.0, least_channels=0.25)
+    sent = draw_sent(400, importance, draw, torch.Generator().manual_seed(0))[:, 0, 0]
+    assert sent[:, 1].all()
+    assert (sent.float().mean(0).argsort(descending=True) == importance.argsort(descending=True)).all()
+    assert (sent[:, 3] | ~sent[:, 2]).all()
+    assert (sent[:, 2] | ~sent[:, 0]).all()
+    all_sent = draw_sent(9, importance, AirDraw(tail_share=0.0), torch.Generator().manual_seed(0))
+    assert all_sent.all()
+
+
+def test_what_is_sent_takes_the_power_of_what_is_not() -> None:
+    features = torch.ones(1, 64, 64, 4) * torch.tensor([1.5, 0.5, 0.0, 0.0])
+    features = features / features.square().mean().sqrt()
+    sent = torch.tensor([True, False, False, False])[None, None, None]
+    variance = torch.full_like(features, 0.1)
+    received, left = send(features, variance, sent, torch.Generator().manual_seed(0))
+    # All of the power of four channels goes into one: its signal-to-noise ratio is that of the air.
+    assert float(features[..., 0].square().mean() / left[..., 0].mean()) == pytest.approx(10.0, rel=1e-4)
+    assert float((received - features)[..., 0].var()) == pytest.approx(float(left[..., 0].mean()), rel=0.05)
+    assert (received[..., 1:] == 0).all()
+    assert (left[..., 1:] == NOISE_CAP).all()
+    assert torch.equal(left, send(features, variance, sent, torch.Generator().manual_seed(1))[1])
 
 
 @pytest.mark.parametrize(("stage", "kind"), [(1, "muon"), (1, "adamw"), (2, "muon")])

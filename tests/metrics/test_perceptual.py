@@ -97,6 +97,19 @@ def test_the_distance_is_that_of_the_lpips_package(stand_in):
     assert metric(first, first) == 0.0
 
 
+def test_tensors_have_the_distances_of_pictures_and_pass_gradients(stand_in):
+    metric = Lpips("squeeze", stand_in)
+    first, second = (torch.from_numpy(p).permute(2, 0, 1)[None].float() / 255 for p in pictures())
+    second.requires_grad_()
+    distance = metric.of_tensors(first, second)
+    assert distance.shape == (1,)
+    assert distance.item() == pytest.approx(metric(*pictures()), rel=1e-4)
+    distance.sum().backward()
+    assert second.grad.abs().sum() > 0
+    with pytest.raises(LpipsError, match="no weights"):
+        Lpips("vgg").of_tensors(first, second)
+
+
 def test_the_pictures_are_left_alone(stand_in):
     planes = np.random.default_rng(0).random((2, 3, 32, 32)).astype(np.float32)
     before = planes.copy()

@@ -123,6 +123,17 @@ def test_a_state_of_another_training_is_refused_in_words(data: Path, tmp_path: P
     assert "Traceback" not in result.stderr
 
 
+def test_a_perceptual_training_without_weights_says_how_to_get_them(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
+    monkeypatch.delenv("SEMSTREAM_LPIPS_WEIGHTS", raising=False)
+    result = run_tool("train.py", "--data", data / "small.npz", "--loss", "perceptual", "--out", tmp_path / "run")
+    assert result.returncode == 1
+    assert "semstream weights lpips" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_an_estimate_says_crops_a_second_and_leaves_no_run_behind(data: Path, tmp_path: Path) -> None:
     result = run_tool("train.py", "--data", data / "small.npz", "--out", tmp_path / "run", "--batch", 2, "--preset",
                       "small", "--minutes", 10, "--estimate", "--device", "cpu")  # fmt: skip

@@ -36,9 +36,10 @@ from semstream.codec.training import (
 )
 from semstream.data.crop_bank import CropBank, crop_bank
 from semstream.data.training import load_training
+from semstream.metrics.perceptual import Lpips, LpipsError
 from semstream.progress import Progress
 from tools.training.options import ENDLESS, PRESETS
-from tools.training.validation import to_tensor, validation_psnr
+from tools.training.validation import to_tensor, validation
 
 KEEP_EVERY_S = 120.0
 SHOW_EVERY_S = 10.0
@@ -103,8 +104,19 @@ class Training:
         quantization = None
         if options.stage == 2:
             quantization = QuantizationDraw(tuple(options.bits), tuple(options.schemes))
+        self.lpips = Lpips(options.lpips, options.lpips_weights or None) if options.loss == "perceptual" else None
+        if self.lpips is not None and not self.lpips.available:
+            raise LpipsError(self.lpips.reason)
         self.module: nn.Module = TrainingStep(
-            self.codec, AirDraw(snr_db=tuple(options.snr)), options.loss, seed, options.device, profile, quantization
+            self.codec,
+            AirDraw(snr_db=tuple(options.snr), tail_share=options.tail, least_channels=options.least_channels),
+            options.loss,
+            seed,
+            options.device,
+            profile,
+            quantization,
+            None if self.lpips is None else self.lpips.of_tensors,
+            options.perceptual_share,
         )
         self.kind = options.device.partition(":")[0]
         self.bf16 = options.precision == "bf16" or (options.precision == "auto" and fast_bf16(self.kind))
@@ -197,7 +209,7 @@ class Training:
         record = {
             key: value if np.isscalar(value) else str(value)
             for key, value in vars(options).items()
-            if key not in ("out", "validate")
+            if key not in ("out", "validate", "lpips_weights")
         }
         record["data"] = ", ".join(path.name for path in options.data)
         record["weights"] = options.weights.rpartition("/")[2]
@@ -206,8 +218,12 @@ class Training:
     def quality(self) -> str:
         """PSNR of the averaged weights on the validation pictures, in words."""
         assert self.validation is not None
-        psnr = " / ".join(f"{p:.2f}" for p in validation_psnr(self.average.codec, self.validation))
-        return f"{psnr} dB at 1 / 4 / 7 / 10 / 13 dB"
+        distance = None if self.lpips is None else self.lpips.of_tensors
+        psnr, perceptual = validation(self.average.codec, self.validation, distance)
+        words = " / ".join(f"{p:.2f}" for p in psnr) + " dB"
+        if perceptual:
+            words += ", LPIPS " + " / ".join(f"{p:.4f}" for p in perceptual)
+        return words + " at 1 / 4 / 7 / 10 / 13 dB"
 
     def run(self) -> bool:
         """Train to the end; whether Ctrl-C came before it."""

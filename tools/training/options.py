@@ -10,7 +10,8 @@ import torch
 from semstream.codec.codec import PRECISIONS
 from semstream.codec.config import MEDIUM, PAPER, PHOTO, SMALL
 from semstream.codec.optimizer import OPTIMIZERS
-from semstream.codec.training import SCHEDULES
+from semstream.codec.training import LOSSES, SCHEDULES
+from semstream.metrics.perceptual import BACKBONES
 
 PRESETS = {"paper": PAPER, "small": SMALL, "medium": MEDIUM, "photo": PHOTO}
 ENDLESS = 10**9
@@ -55,7 +56,12 @@ def arguments(description: str | None) -> argparse.Namespace:
     add("--bits", type=float, nargs="+", default=(2, 3, 4, 6, 8), help="stage 2: budgets drawn")
     add("--schemes", nargs="+", default=("optimal", "optimal", "uniform"), help="stage 2: allocations drawn")
     add("--snr", type=float, nargs=2, default=(0.0, 20.0), help="bounds of the drawn SNR in dB")
-    add("--loss", choices=("log_mse", "mse"), default="log_mse")
+    add("--tail", type=float, default=0.0, help="share of pictures whose least important channels are not sent")
+    add("--least-channels", type=float, default=0.2, help="--tail: least share of channels that is sent")
+    add("--loss", choices=LOSSES, default="log_mse")
+    add("--lpips", choices=("auto", *BACKBONES), default="auto", help="perceptual loss: backbone of LPIPS")
+    add("--lpips-weights", default="", help="perceptual loss: file with the backbone's weights")
+    add("--perceptual-share", type=float, default=0.5, help="perceptual loss: of log LPIPS against log MSE, 0 to 1")
     add("--seed", type=int, default=0)
 
     add = parser.add_argument_group("on what").add_argument

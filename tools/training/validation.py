@@ -1,4 +1,4 @@
-"""Quality while training: PSNR over AWGN, on pictures that are never trained on."""
+"""Quality while training: PSNR, and LPIPS where it is trained for, over AWGN, on pictures that are never trained on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from semstream.codec.codec import SemanticCodec
+from semstream.codec.training import Distance
 
 
 def to_tensor(batch: np.ndarray, device: str) -> Tensor:
@@ -14,12 +15,15 @@ def to_tensor(batch: np.ndarray, device: str) -> Tensor:
     return torch.from_numpy(batch).to(device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
 
 
-def validation_psnr(
-    codec: SemanticCodec, pictures: Tensor, snrs_db: tuple[float, ...] = (1, 4, 7, 10, 13)
-) -> list[float]:
-    """Mean PSNR (dB) over AWGN, unquantized, one value an SNR."""
+def validation(
+    codec: SemanticCodec,
+    pictures: Tensor,
+    distance: Distance | None = None,
+    snrs_db: tuple[float, ...] = (1, 4, 7, 10, 13),
+) -> tuple[list[float], list[float]]:
+    """Mean PSNR (dB) and, where there is a `distance`, its mean, over AWGN, unquantized, one value an SNR."""
     generator = torch.Generator(device=pictures.device).manual_seed(1)
-    result = []
+    psnr, perceptual = [], []
     with torch.no_grad():
         for snr_db in snrs_db:
             features, scale = codec.encode(pictures)
@@ -27,7 +31,9 @@ def validation_psnr(
             noise = torch.randn(features.shape, generator=generator, device=pictures.device)
             restored = codec.decode(
                 features + variance.sqrt() * noise, variance, scale, (pictures.shape[-2], pictures.shape[-1])
-            )
-            mse = (restored.clamp(0, 1) - pictures).square().mean(dim=(1, 2, 3))
-            result.append(float((-10 * mse.log10()).mean()))
-    return result
+            ).clamp(0, 1)
+            mse = (restored - pictures).square().mean(dim=(1, 2, 3))
+            psnr.append(float((-10 * mse.log10()).mean()))
+            if distance is not None:
+                perceptual.append(float(distance(pictures, restored).mean()))
+    return psnr, perceptual
