@@ -1,11 +1,12 @@
 # make link   run the link on real pictures      make test   lint, types, tests      make bench   speeds, against peers
+# make crash  kill processes at random and compare what arrives with an undisturbed run (minutes)
 # make test-gnuradio   installs GNU Radio (apt-get) and tests against it; says so and skips where it cannot
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: link test test-gnuradio lint bench clean
+.PHONY: link test test-gnuradio lint bench crash clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -32,6 +33,9 @@ test-gnuradio: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[bench]'
 	$(BIN)/python tools/bench.py $(ARGS)
+
+crash: $(STAMP)
+	$(BIN)/python tools/crash.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) out build dist *.egg-info

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semstream.runtime import Block, BlockError, Flowgraph, Frame
+from semstream.runtime import Block, BlockError, Flowgraph, FlowgraphFileError, Frame
 from semstream.runtime.durable.ledger import Ledger, Unit
 from semstream.runtime.durable.order import PatientJoin, PatientReorder
 from semstream.runtime.durable.sender import _ranges
@@ -257,3 +257,17 @@ def test_what_is_asked_for_stands_in_the_file_of_a_flowgraph(tmp_path: Path) -> 
     assert [edge.durable for edge in again.edges] == [True, False]
     assert again.restart_of("snr_sweep") == "always"
     assert again.restart_of("image_sink") == "on_failure"
+
+
+def test_what_is_wrong_about_it_in_a_file_is_said_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(
+        "semstream: 1\ndurable: tape\nblocks:\n  a: {class: ImageSource, restart: sometimes}\n"
+        "  b: {class: ImageSink, settings: {path: x}}\nedges:\n  - {connect: a -> b, policy: latest, durable: true}\n"
+    )
+    with pytest.raises(FlowgraphFileError) as caught:
+        Flowgraph.load(path)
+    lines = {finding.line: finding.message for finding in caught.value.findings}
+    assert "durable" in lines[2]
+    assert "'never', 'on_failure' or 'always'" in lines[4]
+    assert "a durable edge drops nothing" in lines[7]
