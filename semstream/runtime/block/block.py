@@ -230,7 +230,8 @@ class Block:
         names the run, ``self.restarts`` counts its lives before this one, and in `stop` ``self.resumes`` says that this
         one has failed and another one goes on. Default: the attributes named in `state`.
         """
-        return {name: getattr(self, name) for name in self.state} if self.state else None
+        names = type(self).state
+        return {name: getattr(self, name) for name in names} if names else None
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what `snapshot` gave in an earlier life; runs after `start`."""

@@ -36,7 +36,7 @@ class AccountedNode(Node):
         self.guard = spec.guard
         self._store = store
         merges = len(spec.inputs) > 1 or any(len(entry.endpoints) > 1 for entry in spec.inputs)
-        own = type(block).snapshot is not Block.snapshot or bool(block.state)
+        own = type(block).snapshot is not Block.snapshot or bool(type(block).state)
         self._ledger = Ledger(self._on_complete, block.is_source or block.renumber or merges or own)
         self._untold = True
         self._durable_inputs: DurableInputs | None = None
@@ -126,13 +126,14 @@ class AccountedNode(Node):
         wait_s = ledger.wait_s() if self._restored else float("inf")
         if not wait_s:
             begin = time.monotonic()
-            ledger.hold((self._items, self._snapshot()))
+            ledger.hold((self._items, self._snapshot() if self.guard.restart != "never" else b""))
             self._took_s = time.monotonic() - begin
         valid = ledger.valid
         if valid is not None:
             begin = time.monotonic()
             items, data = valid
-            self._store.save(self.spec.node, data)
+            if data:
+                self._store.save(self.spec.node, data)
             ledger.commit(self._took_s + time.monotonic() - begin)
             self._tell_progress()
             if self._ring is not None:
