@@ -280,14 +280,16 @@ def test_a_connection_that_breaks_is_made_again_without_loss() -> None:
     assert values(receiving) == [2.0 * i for i in range(400)]
 
 
-def test_a_receiver_in_another_flowgraph_that_is_killed_comes_back() -> None:
+@pytest.mark.parametrize("victim", ["first", "relay"])
+def test_either_end_of_an_edge_between_flowgraphs_may_be_killed(victim: str) -> None:
     port = free_port()
     transmitter, receiver = halves(port, port)
-    with transmitter.start() as sending, receiver.start(engine="processes") as receiving:
+    engines = ("threads", "processes") if victim == "first" else ("processes", "threads")
+    with transmitter.start(engines[0]) as sending, receiver.start(engines[1]) as receiving:
         for reached in (50, 200):
             while len(receiving.records["sink"]) < reached:
                 assert not receiving.finished, receiving.failure
-            receiving._conductor.engine.abandon("first")
+            (receiving if victim == "first" else sending)._conductor.engine.abandon(victim)
         receiving.wait(60)
         sending.wait(60)
     assert values(receiving) == [2.0 * i for i in range(400)]
