@@ -14,6 +14,9 @@ from semstream.runtime.errors import FlowgraphError
 LOG = logging.getLogger("semstream")
 BACK_OFF_S = 0.05
 MOST_BACK_OFF_S = 5.0
+MOST_WORDS = 120
+MOST_PAST = 100
+"""Lives of a block whose counters are kept."""
 DOWN = "down"
 
 
@@ -141,8 +144,11 @@ class GuardedConductor(Conductor):
     def _put_down(self, node: str, why: str) -> None:
         """A node is dead: it, and what died with it, is started again after its back-off."""
         assert isinstance(self.engine, RenewingEngine)
-        state = {**self._counters.pop(node, {}), "restarts": {why: 1}}
-        self._past[self._block_of[node]].append(state)
+        past = self._past[self._block_of[node]]
+        past.append({**self._counters.pop(node, {}), "restarts": {why[:MOST_WORDS]: 1}})
+        if len(past) > MOST_PAST:  # of the oldest, only that it was
+            for reason, count in past.pop(1)["restarts"].items():
+                past[0]["restarts"][reason] = past[0]["restarts"].get(reason, 0) + count
         row = self._in_a_row[node]
         self._in_a_row[node] = row + 1
         self._state[node] = DOWN
