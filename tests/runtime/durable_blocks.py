@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from runtime_blocks import Samples
 
-from semstream.runtime import Block, Frame, In, Out, live, setting
+from semstream.runtime import ArraySpec, Block, Frame, In, Out, PortType, live, setting
 
 
 class Mortal(Block):
@@ -126,3 +126,12 @@ class Ledgered(Block):
 
     def stop(self) -> None:
         self.publish({"seen": self._seen})
+
+
+class Narrow(Block):
+    """Sink that takes frames of a few samples only."""
+
+    small = In(PortType("Samples", {"x": ArraySpec("float32", ("N",))}, max_elements=10))
+
+    def process(self, frame: Frame) -> None:
+        self.publish({"seq": frame.seq})

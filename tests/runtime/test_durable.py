@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from durable_blocks import Ledgered, Mortal, Radio, Spoiler, Staircase
+from durable_blocks import Ledgered, Mortal, Narrow, Radio, Spoiler, Staircase
 from runtime_blocks import Compare, Number, Ramp, Relay, Scale, Twice
 
 from semstream.runtime import BlockError, Flowgraph, FlowgraphError, PortError, Run
@@ -293,6 +293,19 @@ def test_either_end_of_an_edge_between_flowgraphs_may_be_killed(victim: str) -> 
         receiving.wait(60)
         sending.wait(60)
     assert values(receiving) == [2.0 * i for i in range(400)]
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [(300_000, "over the limit of"), (11, "cannot be taken .too_many_elements")]
+)
+def test_a_frame_that_cannot_be_taken_ends_the_run_with_a_word(size: int, words: str) -> None:
+    port = free_port()
+    transmitter, receiver = (Flowgraph(name, durable=True) for name in "tr")
+    transmitter.connect(Ramp(count=3, size=size), last := Relay())
+    transmitter.listen(last.out, f"tcp://127.0.0.1:{port}")
+    receiver.dial(f"tcp://127.0.0.1:{port}", Narrow(name="narrow").small)
+    with transmitter.start(), receiver.start() as receiving, pytest.raises(FlowgraphError, match=words):
+        receiving.wait(60)
 
 
 @pytest.mark.parametrize("durable", [(True, False), (False, True)])

@@ -25,6 +25,9 @@ from semstream.runtime.frames.frame import Frame
 from semstream.runtime.graph.guard import Guard
 from semstream.runtime.graph.nodes import InputSpec
 
+MOST_BREAKS = 5
+DIAL_EVERY_S = 0.05
+
 
 class DurableLink(Link):
     """A link that says who it is, and acknowledges."""
@@ -34,6 +37,9 @@ class DurableLink(Link):
         self.frames: dict[str, Ranges] = {}
         self.gaps: list[tuple[str, int, int]] = []
         self.broken = False
+        self.dialled = time.monotonic()
+        self.breaks = 0
+        """Connections in a row that broke before anything new had come."""
         self.parting = False
         """Whether this life has failed and another one may come: the sender is not told that it leaves."""
 
@@ -142,11 +148,21 @@ class DurableInputs(Inputs):
         for port in self.ports:
             for i, old in enumerate(port.links):
                 assert isinstance(old, DurableLink)
-                if not (old.broken or (node and old.producer == node)):
+                again = node and old.producer == node
+                if not again and not (old.broken and time.monotonic() - old.dialled > DIAL_EVERY_S):
                     continue
                 context, own, mailboxes, joined = self._remake
                 holds = joined or len(port.links) > 1
                 new = port.links[i] = DurableLink(context, port, port.spec, i, own, mailboxes, holds)
+                new.breaks = 0 if old.last_ns else old.breaks + (old.broken and old.greeted)
+                if not old.greeted:
+                    new.opened = old.opened  # the time for an answer has begun with the first of them
+                if new.breaks >= MOST_BREAKS:
+                    self._lose(
+                        new,
+                        f"port {port.name!r}: the connection to {new.endpoint} broke {new.breaks} times in a row "
+                        f"before a frame had come (killed, unreachable, or over the limit of {new.limit} bytes a message)",
+                    )
                 old.ended = True  # what came by it and waits gives it no credit any more
                 yield old, new
 
@@ -170,6 +186,18 @@ class DurableInputs(Inputs):
                 sent |= link.acknowledge()
         return sent
 
+    def on_readable(self, link: Link) -> None:
+        """Take every message that has come over a link; one that cannot be taken would be waited for for ever."""
+        before = sum(self.counters.bad.values())
+        super().on_readable(link)
+        if link.port.spec.durable and sum(self.counters.bad.values()) > before:
+            reasons = ", ".join(self.counters.bad)
+            self._lose(
+                link,
+                f"port {link.port.name!r}: {link.endpoint} sent what cannot be taken ({reasons}), and a durable edge "
+                "leaves nothing out; see the log",
+            )
+
     def on_monitor(self, link: Link) -> None:
         """Note that the connection to another flowgraph is lost; over a durable edge it is made again."""
         if not link.port.spec.durable:
@@ -180,7 +208,8 @@ class DurableInputs(Inputs):
         for event in sockets.monitor_events(link.monitor):
             if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                 self._lose(link, f"{link.endpoint} refused this end's CURVE key; list it in the listener's clients")
-            elif event == zmq.EVENT_DISCONNECTED and link.greeted and not link.ended and not link.silent_since:
+            elif event == zmq.EVENT_DISCONNECTED and not link.ended and not link.silent_since:
+                # Also before it was greeted: the hello may have gone with the connection.
                 assert isinstance(link, DurableLink)
                 link.broken = True
                 self.log.warning("port %s: the connection to %s broke; dialling again", link.port.name, link.endpoint)
