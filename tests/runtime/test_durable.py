@@ -244,8 +244,9 @@ class Cable:
                 target.sendall(data)
         except OSError:
             pass
-        for end in (source, target):
-            end.close()
+        for end in (source, target):  # not closed: the other thread may be about to read from that descriptor
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
 
 def free_port() -> int:

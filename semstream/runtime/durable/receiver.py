@@ -27,6 +27,8 @@ from semstream.runtime.graph.nodes import InputSpec
 
 MOST_BREAKS = 5
 DIAL_EVERY_S = 0.05
+ANSWER_S = 3.0
+"""A connection over which no answer has come for so long is made again: what was sent may have gone astray."""
 
 
 class DurableLink(Link):
@@ -137,6 +139,15 @@ class DurableInputs(Inputs):
             if link.producer == node:
                 self._end(link)
 
+    def check_time(self) -> None:
+        """Give up on what is not there, and dial again where no answer comes."""
+        super().check_time()
+        now = time.monotonic()
+        for link in self.links:
+            if link.port.spec.durable and not (link.greeted or link.ended):
+                assert isinstance(link, DurableLink)
+                link.broken |= now - link.dialled > ANSWER_S
+
     def renew(self, node: str) -> Iterator[tuple[Link, Link]]:
         """Dial anew what a node gives, in its new life, and what is broken; yields (old link, new link).
 
@@ -160,8 +171,8 @@ class DurableInputs(Inputs):
                 if new.breaks >= MOST_BREAKS:
                     self._lose(
                         new,
-                        f"port {port.name!r}: the connection to {new.endpoint} broke {new.breaks} times in a row "
-                        f"before a frame had come (killed, unreachable, or over the limit of {new.limit} bytes a message)",
+                        f"port {port.name!r}: the connection to {new.endpoint} broke {new.breaks} times before a "
+                        f"frame had come (killed, unreachable, or over the limit of {new.limit} bytes a message)",
                     )
                 old.ended = True  # what came by it and waits gives it no credit any more
                 yield old, new
