@@ -1,5 +1,6 @@
 # make link   run the link on real pictures      make test   lint, types, tests      make bench   speeds, against peers
 # make fuzz   a million inputs for each decoder      make soak   the link for an hour, then 1,000 start-stop cycles
+# make crash  kill processes at random and compare what arrives with an undisturbed run (minutes)
 # make test-gnuradio   installs GNU Radio (apt-get) and tests against it; says so and skips where it cannot
 # make test-cluster   installs Ray (the extra `cluster`) and tests on a cluster of this machine
 PYTHON ?= python3
@@ -7,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: link test test-gnuradio test-cluster lint bench fuzz soak clean
+.PHONY: link test test-gnuradio test-cluster lint bench crash fuzz soak clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -38,6 +39,9 @@ test-cluster: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[bench]'
 	$(BIN)/python tools/bench.py $(ARGS)
+
+crash: $(STAMP)
+	$(BIN)/python tools/crash.py $(ARGS)
 
 fuzz: $(STAMP)
 	-$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[fuzz]'

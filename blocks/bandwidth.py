@@ -55,6 +55,7 @@ class KeepLast(Block):
 
     image = In(Image)
     shown = Out(Image)
+    state = ("_last",)
 
     def start(self) -> None:
         self._last: np.ndarray | None = None

@@ -45,6 +45,7 @@ class FadingChannel(Block):
 
     symbols = In(Symbols)
     received = Out(ReceivedSymbols)
+    state = ("_counts",)
 
     class Settings(Block.Settings):
         channel: Literal["awgn", "rayleigh", "rician", "composite", "doppler", "tdl", "cdl"] = live(

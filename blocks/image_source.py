@@ -27,6 +27,7 @@ class ImageSource(Block):
     """
 
     image = Out(Image)
+    state = ("_taken", "_given")
 
     class Settings(Block.Settings):
         source: str = setting(
@@ -43,8 +44,14 @@ class ImageSource(Block):
         repeat: int = setting(0, ge=0, unit="frames", description="start again after so many; 0: only at the end")
         split: str = setting("test", pattern="^(test|train)$", description="part of a dataset")
 
+    @property
+    def repeatable(self) -> bool:  # type: ignore[override]
+        """Whether it is no camera."""
+        return not self.settings.source.startswith("camera:")
+
     def start(self) -> None:
         s = self.settings
+        self._taken = self._given = 0
         with told_by(self, "source"):
             self._sequence = open_sequence(s.source, size=s.size, loop=s.loop, split=s.split)
 
@@ -58,10 +65,10 @@ class ImageSource(Block):
     def frames(self) -> Iterator[Frame]:
         limit = self.settings.frames or float("inf")
         due = time.monotonic()
-        given = 0
-        for item in self._pictures():
-            if given >= limit:
+        for item in islice(self._pictures(), self._taken if self.repeatable else 0, None):
+            if self._given >= limit:
                 return
+            self._taken += 1
             if isinstance(item, Corrupt):
                 self.log.warning("%s: %s; left out", item.path, item.reason)
                 self.skip("corrupt_picture")
@@ -72,5 +79,5 @@ class ImageSource(Block):
                 if not self.pause(max(0.0, due - time.monotonic())):
                     return
                 due += 1 / self.settings.fps
-            given += 1
+            self._given += 1
             yield Frame({"image": item}, tags={"source": self._sequence.name})

@@ -43,6 +43,7 @@ class IqSource(Block):
     """
 
     received = Out(ReceivedSymbols)
+    repeatable = False
 
     class Settings(RadioSettings):
         endpoint: str = setting("tcp://127.0.0.1:5556", description="where samples are given")

@@ -35,6 +35,7 @@ class MetricSink(Block):
 
     reference = In(Image)
     reconstruction = In(Image)
+    state = ("_seen",)
 
     class Settings(Block.Settings):
         branch: str = setting("", description="label of the records; empty: the block's name")

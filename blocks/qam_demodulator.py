@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from blocks.ports import Features, ReceivedSymbols
 from semstream.codec.qam_link import Received
 from semstream.quantize.dequantize import NOISE_CAP
 from semstream.runtime import Block, Frame, In, Out, SkipFrame, live, setting
+
+Heard = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Received symbols, their gains, and the variance of their noise."""
 
 
 class QamDemodulator(Block):
@@ -56,6 +59,7 @@ class QamDemodulator(Block):
     def start(self) -> None:
         self._link = open_link(self, self.settings.weights)
         self._last: Received | None = None
+        self._heard: Heard | None = None
         self._counts = dict.fromkeys(
             ("frames", "headers_lost", "words", "words_failed", "payload_bits", "channel_uses"), 0
         )
@@ -80,8 +84,7 @@ class QamDemodulator(Block):
 
     def _received(self, frames: Sequence[Frame]) -> list[Received | None]:
         s = self.settings
-        heard = [(frame["received"], frame["csi"], frame["noise_variance"]) for frame in frames]
-        return self._link.receive(heard, s.header_rate, s.iterations, s.rule)
+        return self._link.receive([_heard(frame) for frame in frames], s.header_rate, s.iterations, s.rule)
 
     def _given(self, frame: Frame, got: Received | None) -> Frame:
         """The frame of what was received, or what conceals it."""
@@ -94,7 +97,7 @@ class QamDemodulator(Block):
         if got is None:
             self._counts["headers_lost"] += 1
             return self._concealed(frame)
-        self._last = got
+        self._last, self._heard = got, _heard(frame)
         self._counts["words"] += got.words
         self._counts["words_failed"] += got.failed
         self._counts["payload_bits"] += got.side.payload_bits
@@ -124,5 +127,19 @@ class QamDemodulator(Block):
             tags={**tags, "scale": 1.0},
         )
 
+    def snapshot(self) -> dict[str, Any]:
+        return {"counts": self._counts, "heard": None if self._heard is None else list(self._heard)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        s = self.settings
+        self._counts, heard = state["counts"], state["heard"]
+        self._heard = None if heard is None else (heard[0], heard[1], heard[2])
+        if self._heard is not None:
+            (self._last,) = self._link.receive([self._heard], s.header_rate, s.iterations, s.rule)
+
     def stop(self) -> None:
         self.publish(dict(self._counts))
+
+
+def _heard(frame: Frame) -> Heard:
+    return frame["received"], frame["csi"], frame["noise_variance"]

@@ -44,21 +44,46 @@ class Recorder(Block):
         type: str = setting("", description="what is recorded, as JSON of PortType.describe(); `record` fills it in")
 
     def start(self) -> None:
-        facts = {"flowgraph": self.graph, "seed": self.seed}
+        self._writer: RecordingWriter | None = None
+        if not self.restarts:
+            self._writer = self._open()
+
+    def _open(self) -> RecordingWriter:
+        facts = {"flowgraph": self.graph, "seed": self.seed} | ({"run": self.run} if self.run else {})
+        path = Path(self.settings.path)
         try:
             kind = PortType.from_description(json.loads(self.settings.type)) if self.settings.type else ANY
-            self._writer = RecordingWriter(Path(self.settings.path), kind, facts, self.settings.overwrite)
+            return RecordingWriter(path, kind, facts, self.settings.overwrite or self._is_own(path))
         except (RecordingError, ValueError) as error:
             raise BlockError(f"block {self.name!r}, setting 'path': {error}") from None
 
+    def _is_own(self, path: Path) -> bool:
+        """Whether an earlier life of this block has written the file, and no frame of it counts."""
+        try:
+            with RecordingReader(path) as reader:
+                return self.restarts > 0 and reader.facts.get("run") == self.run
+        except RecordingError:
+            return False
+
+    def snapshot(self) -> dict[str, Any]:
+        return {"bytes": self._writer.size if self._writer is not None else 0}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        if state["bytes"]:
+            try:
+                self._writer = RecordingWriter.resume(Path(self.settings.path), state["bytes"])
+            except RecordingError as error:
+                raise BlockError(f"block {self.name!r}: {error}") from None
+
     def process(self, frame: Frame) -> None:
+        self._writer = self._writer or self._open()
         try:
             self._writer.add(frame)
         except RecordingError as error:
             raise BlockError(f"block {self.name!r}: {error}") from None
 
     def stop(self) -> None:
-        if self._writer.closed:
+        if self._writer is None or self._writer.closed:
             return
         try:
             self._writer.close()
@@ -194,7 +219,7 @@ def replayed(graph: Flowgraph, edge: str, path: str, pace: str = "fast", speed: 
     left_out: frozenset[str] = frozenset()
     while more := frozenset(name for name in graph.blocks if gone(name, left_out)) - left_out:
         left_out |= more
-    new = Flowgraph(graph.name, graph.seed)
+    new = Flowgraph(graph.name, graph.seed, durable=graph.durable, restart=graph.restart, ring=graph.ring)
     for name, block in graph.blocks.items():
         if name not in left_out:
             place = graph.placements[name]
@@ -202,6 +227,7 @@ def replayed(graph: Flowgraph, edge: str, path: str, pace: str = "fast", speed: 
                 block,
                 graph.replicas[name],
                 graph.processes[name],
+                graph.restarts[name],
                 resources=place.resources,
                 group=place.group,
                 restarts=place.restarts,
@@ -212,10 +238,13 @@ def replayed(graph: Flowgraph, edge: str, path: str, pace: str = "fast", speed: 
         if ends & left_out:
             continue
         if sender is not None and e.receiver is not None:
-            new.connect(sender, e.receiver, policy=e.policy, credit=e.credit, depth=e.depth)
+            new.connect(sender, e.receiver, policy=e.policy, credit=e.credit, depth=e.depth, durable=e.durable)
         elif sender is not None:
-            new.listen(sender, e.endpoint, policy=e.policy, depth=e.depth, curve=e.curve, reconnect=e.reconnect_s)
+            new.listen(
+                sender, e.endpoint, policy=e.policy, depth=e.depth, curve=e.curve, reconnect=e.reconnect_s,
+                durable=e.durable,
+            )  # fmt: skip
         elif e.receiver is not None:
             seconds = {"connect_timeout": e.connect_timeout_s, "reconnect": e.reconnect_s}
-            new.dial(e.endpoint, e.receiver, credit=e.credit, curve=e.curve, **seconds)
+            new.dial(e.endpoint, e.receiver, credit=e.credit, curve=e.curve, durable=e.durable, **seconds)
     return new

@@ -42,6 +42,11 @@ class SigmfSink(Block):
 
     def start(self) -> None:
         s = self.settings
+        if self.restarts:
+            raise BlockError(
+                f"block {self.name!r}: a SigMF recording cannot go on after its writer has died; record with a "
+                "Recorder, and make SigMF of that"
+            )
         words = s.description or f"samples of the flowgraph {self.graph!r} of semstream"
         with told_by(self, "path"):
             self._writer = SigmfWriter(s.path, s.sample_rate, words, s.overwrite)

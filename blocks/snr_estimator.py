@@ -31,6 +31,7 @@ class SnrEstimator(Block):
 
     image = In(Image)
     tagged = Out(Image)
+    state = ("_waiting", "_variance")
 
     class Settings(Block.Settings):
         channel: Literal["awgn", "rayleigh", "rician", "composite"] = live("awgn", description="channel of the pilots")

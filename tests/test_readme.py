@@ -13,7 +13,13 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 SNIPPETS = dict(re.findall(r"<!-- test: (\w+) -->\n```python\n(.*?)```", TEXT, re.DOTALL))
-WORDS = {"wiring": " dB", "block": "20", "live": "8.00 bits a feature", "script": "3.000"}
+WORDS = {
+    "wiring": " dB",
+    "block": "20",
+    "live": "8.00 bits a feature",
+    "script": "3.000",
+    "durable": "[0, 1, 3, 6, 10, 15, 21, 28, 36, 45]",
+}
 
 
 @pytest.mark.parametrize("name", sorted(WORDS))

@@ -23,6 +23,7 @@ FLOORS = [  # from the ground up; a room imports what stands on lower floors, ne
     {"runtime.block", "sharing"},
     {"runtime.graph"},
     {"runtime.edges", "runtime.files", "runtime.report"},
+    {"runtime.durable"},
     {"runtime.engines"},
     {"runtime.run"},
     {"runtime.signals"},
@@ -38,6 +39,7 @@ FLOORS = [  # from the ground up; a room imports what stands on lower floors, ne
     {
         "tools.across_hosts",
         "tools.bench",
+        "tools.crash",
         "tools.evaluate",
         "tools.fuzz",
         "tools.profile",

@@ -17,6 +17,7 @@ _COUNTS = {
     "bytes_in": ("bytes taken", "port"),
     "bytes_out": ("bytes given", "edge"),
     "skips": ("frames skipped", "reason"),
+    "restarts": ("times that the block was started again", "reason"),
     "bad": ("bad messages", "reason"),
     "drops": ("frames dropped", "edge_reason"),
 }

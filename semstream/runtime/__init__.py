@@ -20,6 +20,8 @@
   by what the way needs (`edges/remote_link.py`, `edges/way.py`). `Flowgraph.only` makes a host's part of a graph.
 - What is skipped or dropped goes on as a *gap*, so that no join and no reordering waits for it.
 - The end of the stream, and failure, travel in-band behind the last frame; the owner stops the rest.
+- Where edges are durable, the owner starts what has died again, and no frame is lost or doubled
+  (`semstream.runtime.durable`).
 
 A first flowgraph::
 

@@ -77,6 +77,7 @@ class NodeCounters:
         self.bad: Counter[str] = Counter()
         self.copies: Counter[str] = Counter()  # "edge name: why it was not shared memory"
         self.drops: Counter[str] = Counter()  # "edge name: reason"
+        self.restarts: Counter[str] = Counter()
         self.queue_peak: Counter[str] = Counter()
         self.queue: dict[str, int] = {}
         self.work = Histogram()

@@ -28,6 +28,8 @@ class Flowgraph(Graph):
         Engine of its runs unless they ask for another.
     policy, credit
         Of its edges unless `connect` or `listen` is told otherwise.
+    durable, restart, ring, restart_limit
+        What is done about blocks that die; see `Graph` and `semstream.runtime.durable`.
 
     Examples
     --------

@@ -48,6 +48,7 @@ def table(title: str, values: dict[str, Any]) -> str:
             )
         )
         notes += [f"{name}: skipped {n} ({reason})" for reason, n in c["skips"].items()]
+        notes += [f"{name}: started again, {n} times ({why})" for why, n in c["restarts"].items()]
         notes += [f"{name}: {n} bad messages ({reason})" for reason, n in c["bad"].items()]
         notes += [f"{name}: {n} large frames copied through a socket ({why})" for why, n in c["copies"].items()]
     for name, e in values["edges"].items():

@@ -8,8 +8,8 @@ A script of one's own has a function that builds a flowgraph, and three lines mo
         run_as_command(flowgraph)
 
 Each parameter of the function is an option of the command, beside those of every run: ``--engine``, ``--seed``,
-``--set``, ``--weights``, ``--lpips``, ``--out``, ``--monitor``, ``--monitor-keys``, ``--control``, ``--hold``,
-``--prometheus``.
+``--durable``, ``--restart``, ``--set``, ``--weights``, ``--lpips``, ``--out``, ``--monitor``, ``--monitor-keys``,
+``--control``, ``--hold``, ``--prometheus``.
 """
 
 from semstream.script.command import run_as_command, with_run_options

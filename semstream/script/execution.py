@@ -45,6 +45,7 @@ def execute(graph: Flowgraph, options: RunOptions, title: str = "", report: Repo
         if value is not None:
             assign(graph, "*", name, value)
     override(graph, options.set_ or [])
+    graph.protect(options.durable, options.restart)
     if options.seed is not None:
         graph.seed = options.seed
     for text in options.address or []:

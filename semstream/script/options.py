@@ -38,6 +38,14 @@ class RunOptions:
         Path | None, typer.Option(help="folder of CURVE certificates of the hosts, as semstream keygen makes it")
     ] = None
     seed: Annotated[int | None, typer.Option(help="seed of all noise, instead of what the flowgraph says")] = None
+    durable: Annotated[
+        Literal["memory", "disk"] | None,
+        typer.Option(help="lose no frame when a block dies, on edges that drop none; disk: sources keep files"),
+    ] = None
+    restart: Annotated[
+        Literal["never", "on_failure", "always"] | None,
+        typer.Option(help="what is done when a block fails, instead of what the flowgraph says"),
+    ] = None
     set_: Annotated[
         list[str] | None,
         typer.Option(

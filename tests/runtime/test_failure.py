@@ -216,8 +216,10 @@ def test_ctrl_c_and_sigterm_stop_within_two_seconds_with_the_report(
     assert child.returncode == status
 
 
-def test_children_end_and_leave_nothing_behind_when_their_owner_is_killed(tmp_path: Path) -> None:
-    command = script(tmp_path, BODY.replace("ENGINE", "'processes'"))
+@pytest.mark.parametrize("durable", ["False", "'disk'"])
+def test_children_end_and_leave_nothing_behind_when_their_owner_is_killed(durable: str, tmp_path: Path) -> None:
+    body = BODY.replace('"mine"', f'"mine", durable={durable}')
+    command = script(tmp_path, body.replace("ENGINE", "'processes'"))
     with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as folder:  # a short path, for sockets
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": folder}
         owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)

@@ -148,6 +148,10 @@ class Block:
     outputs: ClassVar[dict[str, Out]] = {}
     renumber: ClassVar[bool] = False
     """True for a block that gives more or fewer frames than it takes: its outputs are numbered anew from 0."""
+    state: ClassVar[tuple[str, ...]] = ()
+    """Attributes that carry over from frame to frame, restored when the block is started again; see `snapshot`."""
+    repeatable: bool = True
+    """False for a source whose frames cannot be had again, such as a camera."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -170,6 +174,9 @@ class Block:
         self.settings = _settings.validated(type(self).Settings, settings, self.name)
         self.seed = 0
         self.graph = ""
+        self.run = ""
+        self.restarts = 0
+        self.resumes = False
         self._host: Host | None = None
 
     def __repr__(self) -> str:
@@ -219,6 +226,22 @@ class Block:
 
     def on_change(self, changed: set[str]) -> None:
         """Live settings named in `changed` have new values; runs between frames."""
+
+    def snapshot(self) -> dict[str, Any] | None:
+        """What `restore` needs to go on after the frame at hand: plain values, arrays, and lists, tuples, sets, deques
+        and dicts of them; None if nothing.
+
+        Called between frames where the block may be started again (`semstream.runtime.durable`): then ``self.run``
+        names the run, ``self.restarts`` counts its lives before this one, and in `stop` ``self.resumes`` says that this
+        one has failed and another one goes on. Default: the attributes named in `state`.
+        """
+        names = type(self).state
+        return {name: getattr(self, name) for name in names} if names else None
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what `snapshot` gave in an earlier life; runs after `start`."""
+        for name, value in state.items():
+            setattr(self, name, value)
 
     # -- processing, for subclasses --------------------------------------------------------------------------------
 

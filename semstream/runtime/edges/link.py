@@ -75,7 +75,7 @@ class Link:
         self._greeting = b""
         self._prepare()
         self.socket.connect(self.endpoint)
-        hello: dict[str, Any] = {"node": node, "credit": spec.credit}
+        hello: dict[str, Any] = {"node": node, "credit": spec.credit, **self._more_facts(spec, node)}
         if spec.remote:
             hello["type"] = port.declared.type.describe()
         self.mailbox = None
@@ -129,6 +129,10 @@ class Link:
     def finish(self) -> None:
         """Nothing more comes over it."""
         self.ended = True
+
+    def _more_facts(self, spec: InputSpec, node: str) -> dict[str, Any]:
+        """What a hello says besides, for subclasses."""
+        return {}
 
     def grant(self) -> None:
         """Give the sender credit for one more frame; small grants are sent together."""
@@ -190,6 +194,8 @@ class Link:
 class InputPort:
     """One input port with its links."""
 
+    link_type: type[Link] = Link
+
     def __init__(
         self,
         context: zmq.Context[Socket],
@@ -198,13 +204,13 @@ class InputPort:
         node: str,
         mailboxes: Mailboxes | None,
         joined: bool,
-        kind: type[Link] = Link,
+        kind: type[Link] | None = None,
     ) -> None:
         self.spec = spec
         self.name = spec.port
         self.declared = declared
         self.links = [
-            kind(context, self, spec, i, node, mailboxes, joined or len(spec.endpoints) > 1)
+            (kind or self.link_type)(context, self, spec, i, node, mailboxes, joined or len(spec.endpoints) > 1)
             for i in range(len(spec.endpoints))
         ]
         self.reorder: Reorder[Arrival] | None = Reorder(len(self.links)) if len(self.links) > 1 else None

@@ -37,6 +37,8 @@ class Inputs:
     An entry of `ready` is (arrivals by port) or a gap that goes on downstream.
     """
 
+    port_type: type[InputPort] = InputPort
+
     def __init__(
         self,
         context: zmq.Context[Socket],
@@ -53,7 +55,7 @@ class Inputs:
         declared = {name: port for name, port in declared.items() if name in by_port}  # others are optional
         joined = len(declared) > 1
         self.ports = [
-            InputPort(context, spec, port, node, mailboxes, joined, RemoteLink if spec.numbered else Link)
+            self.port_type(context, spec, port, node, mailboxes, joined, RemoteLink if spec.numbered else None)
             for port, spec in ((port, by_port[name]) for name, port in declared.items())
         ]
         self.join: Join[Arrival] | None = Join(declared) if len(declared) > 1 else None

@@ -220,13 +220,13 @@ class RemoteSender(Sender):
 
     # -- sending ---------------------------------------------------------------------------------------------------
 
-    def _transmit(self, form: Form, nbytes: int) -> None:
+    def _transmit(self, form: Form, nbytes: int, identity: bytes = b"") -> None:
         session = None
         if self._session_of:
-            identity = max(self.credit, key=self.credit.__getitem__)
+            identity = identity or max(self.credit, key=self.credit.__getitem__)
             session = self._session_of.get(identity)
         if session is None:
-            super()._transmit(form, nbytes)
+            super()._transmit(form, nbytes, identity)
             return
         assert isinstance(form, list)  # shared memory and handles end at the border of a run
         gaps, self.gaps = self.gaps, []

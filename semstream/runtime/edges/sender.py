@@ -304,9 +304,9 @@ class Sender:
                 raise WireError("slot", f"lease {number} given back by one that has it not")
             lease.release()
 
-    def _transmit(self, form: Form, nbytes: int) -> None:
+    def _transmit(self, form: Form, nbytes: int, identity: bytes = b"") -> None:
         credit = self.credit
-        identity = next(iter(credit)) if len(credit) == 1 else max(credit, key=credit.__getitem__)
+        identity = identity or (next(iter(credit)) if len(credit) == 1 else max(credit, key=credit.__getitem__))
         gaps = self.gaps
         if gaps:
             self.gaps = []

@@ -17,9 +17,10 @@ from semstream.runtime.block.block import Block
 from semstream.runtime.edges.handles import Mailboxes
 from semstream.runtime.edges.sockets import LINGER_MS, Socket
 from semstream.runtime.engines.control import ControlLine, LogForwarder
+from semstream.runtime.engines.durable_node import make_node
 from semstream.runtime.engines.folder import remove_folder
 from semstream.runtime.engines.main_script import load_main
-from semstream.runtime.engines.node import Node, run_node
+from semstream.runtime.engines.node import run_node
 from semstream.runtime.frames.types import PortType
 from semstream.runtime.graph.nodes import NodeSpec
 
@@ -60,7 +61,7 @@ def run(job: dict[str, Any]) -> NoReturn:
         except BaseException as error:
             _report_failure(context, spec, error)
             continue
-        node = Node(spec, block, context, logs, types, mailboxes)
+        node = make_node(spec, block, context, logs, types, mailboxes)
         threads.append(threading.Thread(target=run_node, args=(node,), name=spec.node, daemon=True))
     for thread in threads[1:]:
         thread.start()

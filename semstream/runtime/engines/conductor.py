@@ -14,6 +14,7 @@ from typing import Any
 
 import zmq
 
+from semstream.runtime.edges.sockets import Socket
 from semstream.runtime.engines.control import take
 from semstream.runtime.engines.engine import Engine, Restart
 from semstream.runtime.errors import FlowgraphError
@@ -62,6 +63,8 @@ class Conductor(threading.Thread):
         self._requests: dict[int, _Request] = {}
         self._new: deque[_Request] = deque()
         self._ids = itertools.count()
+        self._poller = zmq.Poller()
+        self._node_of: dict[Socket, str] = {}
         self._stop_asked = False
         self._hold = self._held = False
         self.shown: dict[tuple[str, str], dict[str, Any]] = {}
@@ -146,17 +149,16 @@ class Conductor(threading.Thread):
             self.finished.set()
 
     def _conduct(self) -> None:
-        poller = zmq.Poller()
-        for socket in self.engine.lines.values():
-            poller.register(socket, zmq.POLLIN)
-        node_of = {socket: node for node, socket in self.engine.lines.items()}
+        poller = self._poller
+        for node, socket in self.engine.lines.items():
+            self._listen(node, socket)
         while any(state != "ended" for state in self._state.values()):
             for socket, _ in poller.poll(POLL_MS):
-                node = node_of[socket]
+                node = self._node_of[socket]
                 for message in take(socket):
                     self._on_message(node, message)
             for node, why in self.engine.newly_dead():
-                self._on_dead(node, why, poller)
+                self._on_dead(node, why)
             for restart in self.engine.newly_restarted():
                 self._on_restarted(restart)
             self._send_requests()
@@ -164,6 +166,10 @@ class Conductor(threading.Thread):
             for node, untold in self._untold.items():
                 if untold:
                     self._flush(node)
+
+    def _listen(self, node: str, socket: Socket) -> None:
+        self._poller.register(socket, zmq.POLLIN)
+        self._node_of[socket] = node
 
     def _step(self) -> None:
         now = time.monotonic()
@@ -217,10 +223,10 @@ class Conductor(threading.Thread):
             name, level, text = message["record"]
             logging.getLogger(name).log(level, "%s", text)
 
-    def _on_dead(self, node: str, why: str, poller: zmq.Poller) -> None:
+    def _on_dead(self, node: str, why: str) -> None:
         if self._state[node] == "ended":
             return
-        for message in take(self.engine.lines[node]):  # what it said before it died
+        for message in self._last_words(node):
             self._on_message(node, message)
         if self._state[node] == "ended":
             return
@@ -229,6 +235,15 @@ class Conductor(threading.Thread):
             self.fail(f"block {block!r}: {why}", block)
         self._end(node)
         self._tell_all({"op": "dead", "node": node}, but=node)
+
+    def _last_words(self, node: str) -> list[dict[str, Any]]:
+        """What it said before it died."""
+        return take(self.engine.lines[node])
+
+    def _forget_line(self, node: str) -> None:
+        socket = self.engine.lines[node]
+        self._poller.unregister(socket)
+        del self._node_of[socket]
 
     def _on_restarted(self, restart: Restart) -> None:
         """Tell a node's new life what its old one knew, and the others where it is now."""

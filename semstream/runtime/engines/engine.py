@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from semstream.runtime.edges.sockets import Socket
 
@@ -46,3 +46,22 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free what the engine holds; every node has ended or was abandoned."""
+
+
+@runtime_checkable
+class RenewingEngine(Engine, Protocol):
+    """An engine that starts dead nodes again."""
+
+    def together(self, node: str) -> list[str]:
+        """The nodes that die with this one, itself among them."""
+
+    def renew(self, nodes: list[str], finished: tuple[str, ...], ended: dict[str, tuple[str, ...]]) -> None:
+        """Start dead nodes again, with new control lines.
+
+        Parameters
+        ----------
+        nodes
+            What `together` gave, less what has ended in order.
+        finished, ended
+            Nodes that have ended in order, and by node the ports whose stream from another flowgraph has.
+        """

@@ -111,29 +111,32 @@ class NodeHost:
 
     def _on_control(self) -> None:
         for message in self.control.take():
-            op = message["op"]
-            if op == "go":
-                self.going = True
-            elif op == "set":
-                self._sets.append(message)
-            elif op == "dead":
-                for sender in self._all_senders:
-                    sender.on_dead(message["node"])
-                if self._inputs is not None:
-                    self._inputs.on_dead(message["node"])
-            elif op == "moved":
-                if self._inputs is not None:
-                    self._inputs.move(message["node"], message["endpoints"])
-            elif op == "drain":
-                self.draining = True
-                if self._inputs is not None:
-                    self._inputs.leave()
-                for sender in self._all_senders:
-                    sender.stopping = True
-            elif op == "hold":
-                self.held = bool(message["value"])
-            elif op == "halt":
-                self.draining = self.halted = True
+            self._obey(message["op"], message)
+
+    def _obey(self, op: str, message: dict[str, Any]) -> None:
+        """Do what the owner wants."""
+        if op == "go":
+            self.going = True
+        elif op == "set":
+            self._sets.append(message)
+        elif op == "dead":
+            for sender in self._all_senders:
+                sender.on_dead(message["node"])
+            if self._inputs is not None:
+                self._inputs.on_dead(message["node"])
+        elif op == "moved":
+            if self._inputs is not None:
+                self._inputs.move(message["node"], message["endpoints"])
+        elif op == "drain":
+            self.draining = True
+            if self._inputs is not None:
+                self._inputs.leave()
+            for sender in self._all_senders:
+                sender.stopping = True
+        elif op == "hold":
+            self.held = bool(message["value"])
+        elif op == "halt":
+            self.draining = self.halted = True
 
     def _apply_sets(self) -> None:
         waiting, self._sets = self._sets, []

@@ -12,7 +12,7 @@ from itertools import islice
 
 from semstream.runtime.block.batch import Done, batches, done_together
 from semstream.runtime.block.calling import by_port, call, source_items, stamp
-from semstream.runtime.edges.link import Arrival
+from semstream.runtime.edges.link import Arrival, Link
 from semstream.runtime.edges.parcel import Parcel
 from semstream.runtime.edges.receiver import Inputs
 from semstream.runtime.edges.remote_sender import RemoteSender
@@ -23,7 +23,8 @@ from semstream.runtime.engines.host import IDLE_MS, NodeHost
 from semstream.runtime.errors import BlockError, FlowgraphError, SemstreamError, SkipFrame
 from semstream.runtime.frames import wire
 from semstream.runtime.frames.frame import Frame
-from semstream.runtime.frames.types import ANY
+from semstream.runtime.frames.types import ANY, PortType
+from semstream.runtime.graph.nodes import OutputSpec
 
 PUMP_EVERY_NS = 5_000_000
 """A busy node looks so often for what its owner wants; what it lacks for its next frame it looks for at once."""
@@ -73,25 +74,34 @@ class Node(NodeHost):
         self._close(failed)
 
     def _open(self) -> None:
-        log = self.block.log
         for spec in self.spec.outputs:
             port_type = self.out_types.get(spec.port, ANY)
             if spec.shares_memory and self._pool is None:
                 self._pool = Pool(run_of(spec.endpoint))
-            kind = RemoteSender if spec.remote else Sender
-            sender = kind(
-                self.context, spec, port_type, self.spec.block, self.counters, log, self.mailboxes, self._pool
-            )
+            sender = self._make_sender(spec, port_type)
             self._senders.setdefault(spec.port, []).append(sender)
             self._all_senders.append(sender)
             self._register(sender.socket, sender.on_readable)
-        inputs = self._inputs = Inputs(
-            self.context, self.spec.inputs, self.block.inputs, self.spec.node, self.counters, log, self.mailboxes
+        self._inputs = self._make_inputs()
+        for link in self._inputs.links:
+            self._watch(link)
+
+    def _make_sender(self, spec: OutputSpec, port_type: PortType) -> Sender:
+        block = self.block
+        kind = RemoteSender if spec.remote else Sender
+        return kind(
+            self.context, spec, port_type, self.spec.block, self.counters, block.log, self.mailboxes, self._pool
         )
-        for link in inputs.links:
-            self._register(link.socket, partial(inputs.on_readable, link))
-            if link.monitor is not None:
-                self._register(link.monitor, partial(inputs.on_monitor, link))
+
+    def _make_inputs(self) -> Inputs:
+        spec, block = self.spec, self.block
+        return Inputs(self.context, spec.inputs, block.inputs, spec.node, self.counters, block.log, self.mailboxes)
+
+    def _watch(self, link: Link) -> None:
+        assert self._inputs is not None
+        self._register(link.socket, partial(self._inputs.on_readable, link))
+        if link.monitor is not None:
+            self._register(link.monitor, partial(self._inputs.on_monitor, link))
 
     def _close(self, failed: bool) -> None:
         if not failed and not self.halted:
@@ -130,7 +140,10 @@ class Node(NodeHost):
         text = "" if told else "".join(traceback.format_exception(error))
         message = str(error) if isinstance(error, SemstreamError) else f"{type(error).__name__}: {error}"
         phase = "" if told else self.phase  # what names its block needs no "failed in"
-        self.control.tell("failed", phase=phase, message=message[:100_000], traceback=text[-1_000_000:])
+        self._tell_failed(phase=phase, message=message[:100_000], traceback=text[-1_000_000:])
+
+    def _tell_failed(self, **values: str) -> None:
+        self.control.tell("failed", **values)
 
     # -- the two loops ---------------------------------------------------------------------------------------------
 

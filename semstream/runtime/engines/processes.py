@@ -11,6 +11,7 @@ when the owner dies, however it dies, it closes and the child exits. The link of
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -25,9 +26,11 @@ from semstream.runtime.engines.children import GONE, Child, Children
 from semstream.runtime.engines.control import MAX_RECORD_BYTES
 from semstream.runtime.engines.engine import Restart
 from semstream.runtime.engines.folder import choose_folder, make_folder, remove_folder
-from semstream.runtime.graph.plan import Plan
+from semstream.runtime.engines.renewal import guarded, renewed
+from semstream.runtime.graph.plan import Placed, Plan
 
 EXIT_S = 1.0
+RENEW_S = 10.0
 
 
 class ProcessEngine:
@@ -47,6 +50,8 @@ class ProcessEngine:
             lambda i, r, together: f"inproc://edge-{i}-{r}" if together else f"ipc://{directory}/edge-{i}-{r}",
             reference_of,
         )
+        run = os.path.basename(directory)
+        self._placed = [guarded(placed, plan, run, directory) for placed in self._placed]
         self._starter: Children | None = None
         self._children: dict[str, Child] = {}
         self._process_of = {placed.spec.node: placed.process for placed in self._placed}
@@ -61,13 +66,43 @@ class ProcessEngine:
         make_folder(self._directory)
         groups: dict[str, list[dict[str, object]]] = {}
         for placed in self._placed:
-            line = sockets.open_socket(self._context, zmq.DEALER, MAX_RECORD_BYTES, True)
-            self._monitors[placed.spec.node] = sockets.monitor(line)
-            line.bind(placed.spec.control)
-            self.lines[placed.spec.node] = line
-            types = {port: t.describe() for port, t in placed.out_types.items()}
-            groups.setdefault(placed.process, []).append({"spec": placed.spec.to_plain(), "out_types": types})
+            groups.setdefault(placed.process, []).append(self._open_line(placed))
         self._start(groups, self._starter)
+
+    def _open_line(self, placed: Placed) -> dict[str, object]:
+        """The owner's end of a node's line, and what the child is told of the node."""
+        line = sockets.open_socket(self._context, zmq.DEALER, MAX_RECORD_BYTES, True)
+        self._monitors[placed.spec.node] = sockets.monitor(line)
+        line.bind(placed.spec.control)
+        self.lines[placed.spec.node] = line
+        types = {port: t.describe() for port, t in placed.out_types.items()}
+        return {"spec": placed.spec.to_plain(), "out_types": types}
+
+    def together(self, node: str) -> list[str]:
+        """The nodes of its process."""
+        process = self._process_of[node]
+        return [other for other, its in self._process_of.items() if its == process]
+
+    def renew(self, nodes: list[str], finished: tuple[str, ...], ended: dict[str, tuple[str, ...]]) -> None:
+        """Start one process with these nodes, in place of one that has died or is to."""
+        process = self._process_of[nodes[0]]
+        self._kill(process)
+        self._children[process].wait(RENEW_S)
+        entries = []
+        for i, placed in enumerate(self._placed):
+            node = placed.spec.node
+            if node not in nodes:
+                continue
+            self.lines[node].disable_monitor()
+            self._monitors[node].close(0)
+            self.lines[node].close(0)
+            self._placed[i] = renewed(placed, finished, ended)
+            entries.append(self._open_line(self._placed[i]))
+            self._reported.discard(node)
+            self._disconnected.discard(node)
+            self._exited_at.pop(node, None)
+        assert self._starter is not None
+        self._children[process] = self._starter.start(self._job(process, entries))
 
     def _start(self, groups: dict[str, list[dict[str, object]]], starter: Children) -> None:
         heavy: dict[str, list[str]] = {}
@@ -78,14 +113,16 @@ class ProcessEngine:
         for process in sorted(groups, key=lambda process: process in heavy):  # the light ones run meanwhile
             if process in heavy and not heavy.keys() & self._children.keys():
                 starter.preload(module for modules in heavy.values() for module in modules)
-            job = {
-                "name": process,
-                "nodes": groups[process],
-                "main": main_path(),
-                "argv": sys.argv,
-                "folder": self._directory,
-            }
-            self._children[process] = starter.start(job)
+            self._children[process] = starter.start(self._job(process, groups[process]))
+
+    def _job(self, process: str, nodes: list[dict[str, object]]) -> dict[str, object]:
+        return {
+            "name": process,
+            "nodes": nodes,
+            "main": main_path(),
+            "argv": sys.argv,
+            "folder": self._directory,
+        }
 
     def newly_dead(self) -> list[tuple[str, str]]:
         """Nodes whose process has ended or fallen silent."""

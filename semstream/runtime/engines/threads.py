@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 
 import zmq
 
+from semstream.runtime.durable.store import MemoryStore
 from semstream.runtime.edges.handles import Mailboxes
 from semstream.runtime.edges.sockets import Socket, open_socket
 from semstream.runtime.engines.control import MAX_RECORD_BYTES
+from semstream.runtime.engines.durable_node import make_node
 from semstream.runtime.engines.engine import Restart
-from semstream.runtime.engines.node import Node, run_node
-from semstream.runtime.graph.plan import Plan
+from semstream.runtime.engines.node import run_node
+from semstream.runtime.engines.renewal import guarded, renewed
+from semstream.runtime.graph.plan import Placed, Plan
 
+RENEW_S = 10.0
 _LEFT_OPEN: list[zmq.Context[Socket]] = []
 """Contexts with an abandoned thread: collecting one would wait for that thread's sockets, perhaps for ever."""
 
@@ -30,6 +35,8 @@ class ThreadEngine:
         self._placed = plan.place(
             lambda i: f"inproc://control-{i}", lambda i, r, _: f"inproc://edge-{i}-{r}", lambda block: ""
         )
+        self._placed = [guarded(placed, plan, secrets.token_hex(6), "") for placed in self._placed]
+        self._memory = MemoryStore()
         self._threads: dict[str, threading.Thread] = {}
         self._abandoned: set[str] = set()
 
@@ -40,14 +47,33 @@ class ThreadEngine:
             line.bind(placed.spec.control)
             self.lines[placed.spec.node] = line
         for placed in self._placed:
-            block = placed.block
-            if placed.replica:
-                settings = {name: getattr(block.settings, name) for name in type(block.settings).model_fields}
-                block = type(block)(name=block.name, **settings)
-            node = Node(placed.spec, block, self._context, out_types=placed.out_types, mailboxes=self._mailboxes)
-            thread = threading.Thread(target=run_node, args=(node,), name=placed.spec.node, daemon=True)
-            self._threads[placed.spec.node] = thread
-            thread.start()
+            self._start(placed, fresh=placed.replica > 0)
+
+    def _start(self, placed: Placed, fresh: bool) -> None:
+        block = placed.block
+        if fresh:
+            settings = {name: getattr(block.settings, name) for name in type(block.settings).model_fields}
+            block = type(block)(name=block.name, **settings)
+        node = make_node(placed.spec, block, self._context, None, placed.out_types, self._mailboxes, self._memory)
+        thread = threading.Thread(target=run_node, args=(node,), name=placed.spec.node, daemon=True)
+        self._threads[placed.spec.node] = thread
+        thread.start()
+
+    def together(self, node: str) -> list[str]:
+        """Each thread dies alone."""
+        return [node]
+
+    def renew(self, nodes: list[str], finished: tuple[str, ...], ended: dict[str, tuple[str, ...]]) -> None:
+        """Start a thread with a new block of the same settings."""
+        for node in nodes:
+            if node in self._threads:
+                self._threads[node].join(RENEW_S)
+            i = next(i for i, placed in enumerate(self._placed) if placed.spec.node == node)
+            placed = self._placed[i] = renewed(self._placed[i], finished, ended)
+            self.lines[node].close(0)
+            line = self.lines[node] = open_socket(self._context, zmq.DEALER, MAX_RECORD_BYTES, False)
+            line.bind(placed.spec.control)
+            self._start(placed, fresh=True)
 
     def newly_dead(self) -> list[tuple[str, str]]:
         """Threads that have ended; the conductor ignores those that have said so."""

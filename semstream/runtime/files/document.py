@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from semstream.runtime.frames.wire import MAX_CREDIT
+from semstream.runtime.graph.guard import RESTART_LIMIT, RING_FRAMES
 
 Policy = Literal["block", "drop_oldest", "latest"]
 Depth = Annotated[int, Field(ge=1, description="frames that wait at the sender besides, for drop_oldest")]
@@ -22,6 +23,11 @@ Reconnect = Annotated[
 Curve = Annotated[
     str | None,
     Field(description="file with CURVE keys (public, secret, server or clients), beside this one or by its full path"),
+]
+Restart = Literal["never", "on_failure", "always"]
+Durable = Annotated[
+    bool | None,
+    Field(description="whether its frames survive the death of a block or process, if not as the graph says"),
 ]
 PORT = "a block, or BLOCK.PORT where it has several"
 
@@ -42,6 +48,7 @@ class BlockEntry(_Entry):
     process: str | None = Field(
         None, description="engines processes and ray: blocks with the same name here share a process"
     )
+    restart: Restart | None = Field(None, description="what is done when it fails, if not as the graph says")
     resources: dict[str, float] = Field({}, description="engine ray: what it takes of its host, e.g. {CPU: 1, GPU: 1}")
     group: str = Field("", description="engine ray: blocks with the same name here run on one host")
     restarts: int = Field(0, ge=0, description="engine ray: how often it is started again when it dies")
@@ -54,6 +61,7 @@ class EdgeEntry(_Entry):
     policy: Policy = Field("block", description="lossless, drop what is too old, or keep the newest only")
     credit: Credit = 2
     depth: Depth = 1
+    durable: Durable = None
 
 
 class ListenEntry(_Entry):
@@ -65,6 +73,7 @@ class ListenEntry(_Entry):
     depth: Depth = 1
     curve: Curve = None
     reconnect: Reconnect = 0.0
+    durable: Durable = None
 
 
 class DialEntry(_Entry):
@@ -76,6 +85,7 @@ class DialEntry(_Entry):
     curve: Curve = None
     connect_timeout: float = Field(30.0, gt=0, description="seconds to wait for the other flowgraph")
     reconnect: Reconnect = 0.0
+    durable: Durable = None
 
 
 class HostEntry(_Entry):
@@ -103,6 +113,16 @@ class Header(_Entry):
     engine: Literal["threads", "processes", "ray"] = Field("threads", description="engine unless another is asked for")
     keys: str = Field(
         "", description="folder of CURVE certificates that semstream keygen made, beside this file or its full path"
+    )
+    durable: bool | Literal["memory", "disk"] = Field(
+        False, description="whether edges of policy block lose no frame when a block dies; disk: sources keep files"
+    )
+    restart: Restart | None = Field(
+        None, description="what is done when a block fails; else on_failure where an edge is durable, never elsewhere"
+    )
+    ring: int = Field(RING_FRAMES, ge=1, description="frames that a durable edge keeps")
+    restart_limit: int = Field(
+        RESTART_LIMIT, ge=1, description="on_failure: most deaths of a block in a row with nothing done"
     )
 
 

@@ -18,6 +18,7 @@ from semstream.runtime.files.yaml_text import MAX_BYTES, dump
 from semstream.runtime.graph.edge import Edge
 from semstream.runtime.graph.endpoints import CurveKeys, Host
 from semstream.runtime.graph.graph import Graph
+from semstream.runtime.graph.guard import RESTART_LIMIT, RING_FRAMES
 
 G = TypeVar("G", bound=Graph)
 
@@ -65,11 +66,13 @@ def to_plain(graph: Graph, path: Path, keys: dict[str, CurveKeys]) -> dict[str, 
         value["keys"] = os.path.relpath(graph.keys, path.parent)
     if graph.hosts:
         value["hosts"] = {name: _host(host) for name, host in graph.hosts.items()}
+    usual: dict[str, Any] = {"durable": "", "restart": None, "ring": RING_FRAMES, "restart_limit": RESTART_LIMIT}
+    value |= {name: getattr(graph, name) for name in usual if getattr(graph, name) != usual[name]}
     value["blocks"] = {name: _block(graph, block, path.parent) for name, block in graph.blocks.items()}
     lists: dict[str, list[Any]] = {"edges": [], "listen": [], "dial": []}
     for edge in graph.edges:
         kind = "dial" if edge.sender is None else "listen" if edge.receiver is None else "edges"
-        lists[kind].append(_edge(edge, path, keys))
+        lists[kind].append(_edge(edge, path, keys, bool(graph.durable)))
     return value | {kind: entries for kind, entries in lists.items() if entries}
 
 
@@ -95,6 +98,8 @@ def _block(graph: Graph, block: Block, folder: Path) -> dict[str, Any]:
     placement = graph.placements[block.name]
     given_place = {"resources": dict(placement.resources), "group": placement.group, "restarts": placement.restarts}
     entry |= {name: value for name, value in given_place.items() if value}
+    if graph.restarts[block.name] is not None:
+        entry["restart"] = graph.restarts[block.name]
     return entry
 
 
@@ -109,7 +114,7 @@ def _finite(plain: Any, value: Any) -> Any:
     return plain
 
 
-def _edge(edge: Edge, path: Path, keys: dict[str, CurveKeys]) -> Any:
+def _edge(edge: Edge, path: Path, keys: dict[str, CurveKeys], durable: bool) -> Any:
     port = edge.receiver if edge.sender is None else edge.sender
     assert port is not None
     curve = None
@@ -118,9 +123,11 @@ def _edge(edge: Edge, path: Path, keys: dict[str, CurveKeys]) -> Any:
         keys[curve] = edge.curve
     model: EdgeEntry | ListenEntry | DialEntry
     name = f"{port.block.name}.{port.name}"
-    values: dict[str, Any] = {"endpoint": edge.endpoint, "curve": curve, "port": name}
+    usual = durable and edge.policy == "block"
+    kept = {} if edge.durable == usual else {"durable": edge.durable}
+    values: dict[str, Any] = {"endpoint": edge.endpoint, "curve": curve, "port": name} | kept
     if edge.sender is not None and edge.receiver is not None:
-        values = {"connect": edge.name, "policy": edge.policy, "credit": edge.credit, "depth": edge.depth}
+        values = {"connect": edge.name, "policy": edge.policy, "credit": edge.credit, "depth": edge.depth} | kept
         model = EdgeEntry.model_validate(values)
     elif edge.receiver is None:
         model = ListenEntry.model_validate(

@@ -79,7 +79,10 @@ class Reader(Generic[G]):
         value = parsed.value
         head = {key: v for key, v in value.items() if key not in ("blocks", "hosts", *LISTS)}
         header = self._check(Header, head, (), Document.model_fields) or Header.model_validate({})
-        self.graph = kind(header.name, header.seed, header.engine)
+        self.graph = kind(
+            header.name, header.seed, header.engine,
+            durable=header.durable, restart=header.restart, ring=header.ring, restart_limit=header.restart_limit,
+        )  # fmt: skip
         self.graph.keys = str(folder / header.keys) if header.keys else ""
         self._hosts(value.get("hosts", {}))
         self._blocks(value.get("blocks"))
@@ -153,6 +156,7 @@ class Reader(Generic[G]):
                 block,
                 entry.replicas,
                 entry.process,
+                entry.restart,
                 resources=entry.resources,
                 group=entry.group,
                 restarts=entry.restarts,
@@ -195,7 +199,9 @@ class Reader(Generic[G]):
                 self._feed(second, name)
                 continue
             try:
-                self.graph.connect(first, second, policy=entry.policy, credit=entry.credit, depth=entry.depth)
+                self.graph.connect(
+                    first, second, policy=entry.policy, credit=entry.credit, depth=entry.depth, durable=entry.durable
+                )
             except PortError as error:
                 self._find(place, str(error))
                 self._feed(second, name)
@@ -206,7 +212,13 @@ class Reader(Generic[G]):
             return
         try:
             self.graph.listen(
-                port, entry.endpoint, policy=entry.policy, depth=entry.depth, curve=curve, reconnect=entry.reconnect
+                port,
+                entry.endpoint,
+                policy=entry.policy,
+                depth=entry.depth,
+                curve=curve,
+                reconnect=entry.reconnect,
+                durable=entry.durable,
             )
         except SemstreamError as error:
             self._find(place, str(error))
@@ -218,7 +230,7 @@ class Reader(Generic[G]):
             return
         seconds = {"connect_timeout": entry.connect_timeout, "reconnect": entry.reconnect}
         try:
-            self.graph.dial(entry.endpoint, port, credit=entry.credit, curve=curve, **seconds)
+            self.graph.dial(entry.endpoint, port, credit=entry.credit, curve=curve, durable=entry.durable, **seconds)
         except SemstreamError as error:
             self._find(place, str(error))
             self._feed(port, entry.port)

@@ -80,6 +80,41 @@ class RecordingWriter:
         header = {"v": 1, "type": port_type.describe(), "created": time.time(), **(facts or {})}
         self._write(MAGIC + _chunk(b"HEAD", wire.pack(header)))
 
+    @classmethod
+    def resume(cls, path: Path, size: int) -> RecordingWriter:
+        """Go on with a recording whose writer has died.
+
+        Parameters
+        ----------
+        size
+            Bytes of it that count; what comes after them is cut off.
+
+        Raises
+        ------
+        RecordingError
+            If it is not there, shorter than that, or no recording.
+        """
+        try:
+            with path.open("r+b") as file:
+                if os.fstat(file.fileno()).st_size < size:
+                    raise RecordingError(f"recording {path}: expected at least {size} bytes, and it is shorter")
+                file.truncate(size)
+            with RecordingReader(path) as reader:
+                offsets = reader.offsets
+                begun_ns = time.monotonic_ns() - (reader.read(len(offsets) - 1).at_ns if offsets else 0)
+            writer = cls.__new__(cls)
+            writer.path, writer.count, writer._offsets = path, len(offsets), offsets
+            writer._begun_ns = begun_ns if offsets else -1
+            writer._file = path.open("ab")
+        except OSError as error:
+            raise RecordingError(f"recording {path}: cannot be gone on with ({error.strerror or error})") from None
+        return writer
+
+    @property
+    def size(self) -> int:
+        """Bytes that are in the file."""
+        return self._file.tell()
+
     @property
     def closed(self) -> bool:
         """Whether `close` was called."""

@@ -2,9 +2,9 @@
 
     | header {v, kind, stream, seq, t0_ns, tags, trace, arrays: [{name, dtype, shape}]} | array 0 | array 1 | ...
 
-Kinds: `data` and `gap` (frames that will not come) flow with credit; `eos`, `error` and `hello` without; `credit` and
-`bye` flow the other way. `gaps`: [[stream, first, last], ...] also rides on `data`, so that a dropped or skipped frame
-makes no join and no reordering wait. Array bytes are little-endian, C order.
+Kinds: `data` and `gap` (frames that will not come) flow with credit; `eos`, `error` and `hello` without; `credit`,
+`ack` and `bye` flow the other way. `gaps`: [[stream, first, last], ...] also rides on `data`, so that a dropped or
+skipped frame makes no join and no reordering wait. Array bytes are little-endian, C order.
 
 Between processes of one run, `share` tells where a sender's memory is, and whether a receiver has found it. Then `slot`
 in a `data` header names a piece of it, and `places` has an offset there for each array, or -1 for one that has a part.
@@ -25,7 +25,7 @@ from semstream.runtime.frames.frame import Array, Frame
 from semstream.runtime.frames.types import DTYPES, MAX_ARRAYS, MAX_DIMENSIONS, NAME_OF_DTYPE, PortType
 
 VERSION = 1
-KINDS = frozenset(("data", "gap", "eos", "error", "hello", "credit", "bye", "ping", "share"))
+KINDS = frozenset(("data", "gap", "eos", "error", "hello", "credit", "bye", "ping", "share", "ack"))
 MAX_HEADER_BYTES = 2**20
 MAX_ITEMS = 2**16
 MAX_TRACE = 1024

@@ -33,6 +33,7 @@ class Edge:
     label: str = ""
     peer: str = ""
     expects: tuple[str, ...] = ()
+    durable: bool = False
 
     @property
     def name(self) -> str:

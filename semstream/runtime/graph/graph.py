@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import TypeVar
 
@@ -12,6 +13,14 @@ from semstream.runtime.frames.types import ANY, PortType
 from semstream.runtime.frames.wire import MAX_CREDIT
 from semstream.runtime.graph.edge import POLICIES, Credit, Edge
 from semstream.runtime.graph.endpoints import CurveKeys, Host, check_endpoint, check_listen
+from semstream.runtime.graph.guard import (
+    RESTART_LIMIT,
+    RING_FRAMES,
+    check_durable,
+    check_limits,
+    check_restart,
+    ring_kind,
+)
 from semstream.runtime.graph.loops import check_no_loop
 from semstream.runtime.graph.placement import Placement, check_resources
 
@@ -32,6 +41,15 @@ class Graph:
         Engine of its runs unless they ask for another.
     policy, credit
         Of its edges unless `connect` or `listen` is told otherwise.
+    durable
+        Whether its edges of policy ``block`` lose no frame when a block, a process or a connection dies
+        (`semstream.runtime.durable`): True, or ``"disk"`` to keep a source's frames in files.
+    restart
+        What is done with a block that fails: ``"never"``, ``"on_failure"`` (again with back-off, until it has died
+        `restart_limit` times in a row with nothing done), ``"always"``. Default: ``"on_failure"`` where an edge is
+        durable, else ``"never"``.
+    ring, restart_limit
+        Frames that a durable edge keeps, and that limit.
     """
 
     def __init__(
@@ -42,16 +60,27 @@ class Graph:
         *,
         policy: str = "block",
         credit: Credit = 2,
+        durable: bool | str = False,
+        restart: str | None = None,
+        ring: int = RING_FRAMES,
+        restart_limit: int = RESTART_LIMIT,
     ) -> None:
+        check_restart(restart)
+        check_limits(ring, restart_limit)
         self.name = name
         self.seed = seed
         self.engine = engine
         self.policy = policy
         self.credit = credit
+        self.durable = ring_kind(durable)
+        self.restart = restart
+        self.ring = ring
+        self.restart_limit = restart_limit
         self.blocks: dict[str, Block] = {}
         self.replicas: dict[str, int] = {}
         self.processes: dict[str, str] = {}
         self.placements: dict[str, Placement] = {}
+        self.restarts: dict[str, str | None] = {}
         self.edges: list[Edge] = []
         self.hosts: dict[str, Host] = {}
         self.host_of: dict[str, str] = {}
@@ -62,6 +91,7 @@ class Graph:
         block: B,
         replicas: int = 1,
         process: str | None = None,
+        restart: str | None = None,
         *,
         resources: Mapping[str, float] | None = None,
         group: str = "",
@@ -79,6 +109,8 @@ class Graph:
         process
             Under the engines ``processes`` and ``ray``: blocks with the same name here share a process. Default: one
             of its own.
+        restart
+            Its restart policy, if not the graph's.
         resources
             Under the engine ``ray``: what the block, or each replica, takes of its host, such as
             ``{"CPU": 1, "GPU": 0.5, "radio": 1}``. Default: nothing, and it runs anywhere.
@@ -112,6 +144,8 @@ class Graph:
             why = "expected 0 or more" if restarts < 0 else f"{what}, so it cannot be started again amid a stream"
             raise FlowgraphError(f"block {block.name!r}, restarts={restarts}: {why}", block.name)
         placement = Placement(check_resources(block.name, resources), group, restarts)
+        check_restart(restart, block.name)
+        self.restarts[block.name] = restart
         self.blocks[block.name] = block
         self.replicas[block.name] = replicas
         self.processes[block.name] = process or block.name
@@ -158,7 +192,12 @@ class Graph:
             self.host_of[block.name] = name
 
     def connect(
-        self, *chain: Endpoint, policy: str | None = None, credit: Credit | None = None, depth: int = 1
+        self,
+        *chain: Endpoint,
+        policy: str | None = None,
+        credit: Credit | None = None,
+        depth: int = 1,
+        durable: bool | None = None,
     ) -> None:
         """Connect blocks (or ports, where a block has several) in a chain.
 
@@ -174,6 +213,8 @@ class Graph:
             is as many as the way to another host needs, and 2 on this machine.
         depth
             For ``"drop_oldest"``: frames that wait at the sender besides.
+        durable
+            For ``"block"``: whether frames survive the death of a block or process; default: as the graph says.
 
         Raises
         ------
@@ -187,7 +228,9 @@ class Graph:
         for first, second in pairwise(chain):
             sender, receiver = self._port(first, False), self._port(second, True)
             self._check_edge(policy, credit, depth, receiver)
-            self.edges.append(Edge(sender, receiver, policy, credit, 1 if policy == "latest" else depth))
+            kept = self._is_durable(durable, policy)
+            depth = 1 if policy == "latest" else depth
+            self.edges.append(Edge(sender, receiver, policy, credit, depth, durable=kept))
             try:
                 self._check_types()
                 check_no_loop(self.blocks, self._followers())
@@ -204,6 +247,7 @@ class Graph:
         depth: int = 1,
         curve: CurveKeys | None = None,
         reconnect: float = 0.0,
+        durable: bool | None = None,
     ) -> None:
         """Export an output port: other flowgraphs dial `endpoint` and share its frames.
 
@@ -224,7 +268,8 @@ class Graph:
             raise FlowgraphError(f"{sender}: replicas cannot share one endpoint; put a block behind them")
         self._check_edge(policy, 1, depth, None)
         depth = 1 if policy == "latest" else depth
-        self.edges.append(Edge(sender, None, policy, 1, depth, endpoint, curve, reconnect_s=reconnect))
+        kept = self._is_durable(durable, policy)
+        self.edges.append(Edge(sender, None, policy, 1, depth, endpoint, curve, reconnect_s=reconnect, durable=kept))
 
     def dial(
         self,
@@ -235,6 +280,7 @@ class Graph:
         curve: CurveKeys | None = None,
         connect_timeout: float = 30.0,
         reconnect: float = 0.0,
+        durable: bool | None = None,
     ) -> None:
         """Import the frames that another flowgraph gives at `endpoint` into an input port.
 
@@ -245,13 +291,18 @@ class Graph:
         reconnect
             Seconds that it may be out of reach later on, and the stream then goes on where it was; 0: the run fails at
             once.
+        durable
+            Whether a connection that breaks is made again without loss; the other end must be durable too.
         """
         receiver = self._port(port, True)
         check_endpoint(receiver.block.name, receiver.name, endpoint)
         if curve is not None and not curve.server:
             raise FlowgraphError(f"{receiver}: dialling with CURVE needs the listener's public key, CurveKeys(server=)")
         self._check_edge("block", credit, 1, receiver)
-        self.edges.append(Edge(None, receiver, "block", credit, 1, endpoint, curve, connect_timeout, reconnect))
+        kept = self._is_durable(durable, "block")
+        self.edges.append(
+            Edge(None, receiver, "block", credit, 1, endpoint, curve, connect_timeout, reconnect, durable=kept)
+        )
 
     def validate(self) -> None:
         """Check the whole graph, as `start` does.
@@ -272,6 +323,34 @@ class Graph:
                 port.block.name,
             )
         self._check_types()
+        check_durable(
+            self.blocks, self.edges, {name: self.restart_of(name) for name in self.blocks}, self.durable == "disk"
+        )
+
+    def restart_of(self, block: str) -> str:
+        """Restart policy of a block."""
+        usual = "on_failure" if any(edge.durable for edge in self.edges) else "never"
+        return self.restarts[block] or self.restart or usual
+
+    @property
+    def guarded(self) -> bool:
+        """Whether a block may be started again, or an edge is durable."""
+        return any(e.durable for e in self.edges) or any(self.restart_of(name) != "never" for name in self.blocks)
+
+    def protect(self, durable: bool | str | None = None, restart: str | None = None) -> None:
+        """Make every edge of policy ``block`` durable, and give all blocks one restart policy; None: as it is.
+
+        Raises
+        ------
+        FlowgraphError
+            If it is no such thing; what does not go together is found by `validate`.
+        """
+        check_restart(restart)
+        if restart is not None:
+            self.restart, self.restarts = restart, dict.fromkeys(self.blocks)
+        if durable is not None:
+            self.durable = ring_kind(durable)
+            self.edges = [replace(e, durable=bool(self.durable) and e.policy == "block") for e in self.edges]
 
     def unconnected(self) -> list[BoundPort]:
         """Input ports that need an edge and have none; of a block whose inputs are all optional, one is needed."""
@@ -313,6 +392,11 @@ class Graph:
             way = f"name the port, e.g. {block.name}.{names[0]}" if names else f"it can only be the {_end(is_input)}"
             raise PortError(f"block {block.name!r}: expected one {direction} port, got {names or 'none'}; {way}")
         return block.port(names[0])
+
+    def _is_durable(self, asked: bool | None, policy: str) -> bool:
+        if asked and policy != "block":
+            raise PortError(f"a durable edge drops nothing: expected policy 'block', got {policy!r}")
+        return policy == "block" and (bool(self.durable) if asked is None else asked)
 
     def _check_edge(self, policy: str, credit: Credit, depth: int, receiver: BoundPort | None) -> None:
         if policy not in POLICIES:

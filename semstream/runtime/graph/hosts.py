@@ -36,6 +36,15 @@ def check_hosts(graph: Graph) -> list[tuple[str, str]]:
     """What is wrong with the hosts of a graph: (name of a block or host, words), nothing where there are no hosts."""
     if not graph.hosts:
         return []
+    if graph.guarded:
+        first = next(iter(graph.hosts))
+        return [
+            (
+                first,
+                "durable edges and restart policies do not reach across the hosts of one graph: leave out durable "
+                "and restart, or make a graph for each host and join them by listen and dial with durable=True",
+            )
+        ]
     known = ", ".join(graph.hosts)
     wrong = [
         (name, f"block {name!r} lives on no host; there are: {known}")

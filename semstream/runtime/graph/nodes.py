@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from semstream.runtime.graph.endpoints import CurveKeys
+from semstream.runtime.graph.guard import Guard
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,16 @@ class InputSpec:
     auto: bool = False
     reconnect_s: float = 0.0
     peer: str = ""
+    durable: bool = False
+    resume: str = ""
 
     @property
     def numbered(self) -> bool:
-        """Whether its messages are numbered: to measure the way, and to go on after the connection was lost."""
-        return self.remote and (self.auto or self.reconnect_s > 0)
+        """Whether its messages are numbered: to measure the way, and to go on after the connection was lost.
+
+        Where blocks may be started again, edges know by themselves what has come (`semstream.runtime.durable`).
+        """
+        return self.remote and not self.resume and (self.auto or self.reconnect_s > 0)
 
     @property
     def leaves_host(self) -> bool:
@@ -50,6 +56,7 @@ class OutputSpec:
     connect_timeout_s: float = 30.0
     reconnect_s: float = 0.0
     peer: str = ""
+    durable: bool = False
 
     @property
     def leaves_host(self) -> bool:
@@ -80,6 +87,7 @@ class NodeSpec:
     control: str
     inputs: list[InputSpec]
     outputs: list[OutputSpec]
+    guard: Guard | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """As JSON values."""
@@ -98,5 +106,6 @@ class NodeSpec:
                 **value,
                 "inputs": [InputSpec(**keys(item)) for item in value["inputs"]],
                 "outputs": [OutputSpec(**keys(item)) for item in value["outputs"]],
+                "guard": Guard.from_plain(value["guard"]),
             }
         )

@@ -120,6 +120,7 @@ def _place_edge(
                 edge.connect_timeout_s,
                 edge.reconnect_s,
                 edge.peer,
+                edge.durable,
             )
         )
     for i, node in enumerate(receivers):
@@ -138,5 +139,6 @@ def _place_edge(
                 edge.credit == "auto",
                 edge.reconnect_s,
                 edge.peer,
+                edge.durable,
             )
         )

@@ -1,0 +1,132 @@
+"""What a run does when a block dies: restart policies, durable edges, and what a node must know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from semstream.runtime.block.block import Block
+from semstream.runtime.errors import FlowgraphError
+from semstream.runtime.graph.edge import Edge
+
+RESTARTS = ("never", "on_failure", "always")
+RINGS = ("memory", "disk")
+RING_FRAMES = 1024
+RESTART_LIMIT = 5
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What a node must know to be started again.
+
+    Attributes
+    ----------
+    run : str
+        Name of the run, which its files and its receivers in other flowgraphs carry.
+    folder : str
+        Where snapshots and rings are; empty: in this process (engine ``threads``).
+    ring : int
+        Most frames of one edge that are sent and not yet acknowledged.
+    disk : bool
+        Whether a source's frames are kept in files.
+    restart : str
+        Restart policy of the block.
+    life : int
+        How often it was started again.
+    finished : tuple of str
+        Nodes that have ended in order: they will neither send nor need anything.
+    ended : tuple of str
+        Ports whose stream from another flowgraph has ended.
+    """
+
+    run: str
+    folder: str
+    ring: int
+    disk: bool
+    restart: str
+    life: int = 0
+    finished: tuple[str, ...] = field(default=())
+    ended: tuple[str, ...] = field(default=())
+
+    @classmethod
+    def from_plain(cls, value: dict[str, Any] | None) -> Guard | None:
+        """Inverse of `dataclasses.asdict`; None stays None."""
+        if value is None:
+            return None
+        return cls(**{**value, "finished": tuple(value["finished"]), "ended": tuple(value["ended"])})
+
+
+def ring_kind(value: bool | str) -> str:
+    """``"memory"``, ``"disk"`` or nothing, from what a user has given.
+
+    Raises
+    ------
+    FlowgraphError
+        If it is something else.
+    """
+    if isinstance(value, bool):
+        return "memory" if value else ""
+    if value not in ("", *RINGS):
+        raise FlowgraphError(f"durable: expected True, False, {' or '.join(map(repr, RINGS))}, got {value!r}")
+    return value
+
+
+def check_restart(value: str | None, block: str | None = None) -> None:
+    """Refuse what is no restart policy.
+
+    Raises
+    ------
+    FlowgraphError
+        Naming those that there are.
+    """
+    if value is not None and value not in RESTARTS:
+        about = f"block {block!r}: " if block else ""
+        raise FlowgraphError(f"{about}expected a restart policy of {', '.join(RESTARTS)}, got {value!r}", block)
+
+
+def check_limits(ring: int, restart_limit: int) -> None:
+    """Refuse a ring or a limit that is too small.
+
+    Raises
+    ------
+    FlowgraphError
+        If so.
+    """
+    if ring < 1 or restart_limit < 1:
+        raise FlowgraphError(f"expected ring >= 1 and restart_limit >= 1, got {ring} and {restart_limit}")
+
+
+def check_durable(blocks: Mapping[str, Block], edges: Iterable[Edge], restarts: Mapping[str, str], disk: bool) -> None:
+    """Refuse durable edges that could not keep their promise.
+
+    Raises
+    ------
+    FlowgraphError
+        If frames come to a durable edge over one that may lose them, or from a source that cannot give them again, or
+        an edge reconnects by itself where blocks may be started again.
+    """
+    edges = list(edges)
+    guarded = any(edge.durable for edge in edges) or any(policy != "never" for policy in restarts.values())
+    for edge in edges:
+        if guarded and edge.reconnect_s and not edge.durable:
+            raise FlowgraphError(
+                f"edge {edge.name}: reconnect is for runs whose blocks are not started again; make the edge durable, "
+                "which comes back without loss, or give restart='never' and no durable edge"
+            )
+        if not edge.durable or edge.sender is None:
+            continue
+        block = edge.sender.block
+        for other in edges:
+            if other.receiver is not None and other.receiver.block is block and not other.durable:
+                raise FlowgraphError(
+                    f"edge {edge.name} is durable and {other.name}, which feeds it, is not: frames could be lost "
+                    "before they are kept; make that one durable too (policy block), or neither",
+                    block.name,
+                )
+        if block.is_source and not disk and not blocks[block.name].repeatable and restarts[block.name] != "never":
+            raise FlowgraphError(
+                f"block {block.name!r} cannot give its frames again if it dies: keep them in files, durable='disk', or "
+                "do not start it again, restart='never'",
+                block.name,
+            )
