@@ -7,8 +7,7 @@
 Every `--dwell` frames there is another bandwidth (channel uses a frame) and another SNR. The adaptive branch sends what
 fits; a fixed budget that does not fit comes too late, and the receiver shows its last picture again. All branches send
 the same pictures over the same channel. With `--modulation qam` (the extra `radio`) all of them fill the bandwidth with
-bits: the adaptive one takes order, code rate and bits by the SNR, the others keep those that were made for one SNR.
-Prints each branch's mean quality, and what adapting gains over the best fixed.
+bits: the adaptive one takes order and code rate by the SNR, the others keep those for one. Prints what adapting gains.
 """
 
 from __future__ import annotations
@@ -18,23 +17,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import typer
 
-from blocks import (
-    BandwidthSchedule,
-    ContributionClassifier,
-    Dequantizer,
-    FadingChannel,
-    KeepLast,
-    MetricSink,
-    NonUniformQuantizer,
-    PowerNormalizer,
-    QamDemodulator,
-    QamModulator,
-    RateController,
-    SnrEstimator,
-    SnrSweep,
-    SwinDecoder,
-    SwinEncoder,
-)
+import blocks as b
 from semstream.runtime import Block, Flowgraph, Run
 from semstream.script import Channel, Frames, Size, Snr, Source, numbers, run_as_command, swept_pictures
 
@@ -64,44 +47,37 @@ def flowgraph(
         raise typer.BadParameter(f"--fixed: expected numbers from 1 to {C}, got {fixed!r}")
     graph = Flowgraph("adaptive_link", credit=1)
 
-    sweep, classify = SnrSweep(snr_db=numbers(snr_db), hold=dwell), ContributionClassifier()
-    camera, bandwidth = swept_pictures(source, size, frames, frames), BandwidthSchedule(hold=dwell)
-    estimator = SnrEstimator(channel=channel)
+    sweep, classify = b.SnrSweep(snr_db=numbers(snr_db), hold=dwell), b.ContributionClassifier()
+    camera, bandwidth = swept_pictures(source, size, frames, frames), b.BandwidthSchedule(hold=dwell)
+    estimator = b.SnrEstimator(channel=channel)
     if modulation == "qam":
         # Below CBR 1/6 a header takes much of a frame; and bits forgive no estimate that lags behind.
         bandwidth, estimator = (
-            BandwidthSchedule(hold=dwell, low=1 / 6),
-            SnrEstimator(channel=channel, memory=0, pilots=256),
+            b.BandwidthSchedule(hold=dwell, low=1 / 6),
+            b.SnrEstimator(channel=channel, memory=0, pilots=256),
         )
-    graph.connect(camera, bandwidth, sweep, estimator, SwinEncoder(), classify)
+    graph.connect(camera, bandwidth, sweep, estimator, b.SwinEncoder(), classify)
 
     branches: dict[str, list[Block]]
     if modulation == "pam":
-        branches = {"adaptive": [RateController(snr=snr), NonUniformQuantizer()]}
-        branches |= {f"fixed {n:g}": [fixed_quantizer(int(n))] for n in choices}
+        branches = {"adaptive": [b.RateController(snr=snr), b.NonUniformQuantizer()]}
+        branches |= {
+            f"fixed {n:g}": [b.NonUniformQuantizer(bits=8 * n / C, follow_rate=False, most_channels=int(n))]
+            for n in choices
+        }
     else:
         bits: dict[str, Any] = {"modulation": "qam", "channel": channel, "backoff_db": backoff}
-        branches = {"adaptive": [RateController(snr=snr, **bits), NonUniformQuantizer()]}
-        for made_for in choices:
-            fixed_rate = RateController(snr="fixed", fixed_snr_db=made_for, **bits)
-            branches[f"fixed {made_for:g} dB"] = [fixed_rate, NonUniformQuantizer()]
+        rates = {"adaptive": b.RateController(snr=snr, **bits)}
+        rates |= {f"fixed {db:g} dB": b.RateController(snr="fixed", fixed_snr_db=db, **bits) for db in choices}
+        branches = {branch: [rate, b.NonUniformQuantizer()] for branch, rate in rates.items()}
     for branch, quantizer in branches.items():
-        sender, receiver = ends(modulation)
-        air = FadingChannel(channel=channel, noise_key="air")
-        sink = MetricSink(name=f"{branch.replace(' ', '-')}.metrics", branch=branch, lpips="off", ms_ssim=False)
-        graph.connect(classify, *quantizer, sender, air, receiver, SwinDecoder(), KeepLast(), sink.reconstruction)
+        ends: tuple[Block, Block] = (b.PowerNormalizer(), b.Dequantizer())
+        sender, receiver = ends if modulation == "pam" else (b.QamModulator(), b.QamDemodulator())
+        air = b.FadingChannel(channel=channel, noise_key="air")
+        sink = b.MetricSink(name=f"{branch.replace(' ', '-')}.metrics", branch=branch, lpips="off", ms_ssim=False)
+        graph.connect(classify, *quantizer, sender, air, receiver, b.SwinDecoder(), b.KeepLast(), sink.reconstruction)
         graph.connect(sweep, sink.reference, depth=16)
     return graph
-
-
-def ends(modulation: str) -> tuple[Block, Block]:
-    """From codes to symbols, and from received symbols to features."""
-    return (PowerNormalizer(), Dequantizer()) if modulation == "pam" else (QamModulator(), QamDemodulator())
-
-
-def fixed_quantizer(channels: int) -> Block:
-    """Eight bits for each feature of so many channels; the others are left out."""
-    return NonUniformQuantizer(bits=8 * channels / C, follow_rate=False, most_channels=channels)
 
 
 def gain(run: Run) -> list[str]:

@@ -41,8 +41,7 @@ class Records(Sequence[Record]):
     Attributes
     ----------
     forgotten : int
-        Oldest records that are gone, since the files had reached their limit or by `forget`. The first one left has
-        index 0.
+        Oldest records that are gone, since the files had reached their limit. The first one left has index 0.
     """
 
     __hash__ = None  # type: ignore[assignment]  # as a list
@@ -82,17 +81,20 @@ class Records(Sequence[Record]):
             number += 1
 
     def forget(self, number: int) -> None:
-        """Let go of the records published before the `number`-th (0: the first), as far as they lie together."""
+        """Let go of what was published before the `number`-th, of what lies in files by whole chunks."""
         with self._lock:
             while self._chunks and self.forgotten + CHUNK <= number:
-                del self._chunks[0]
+                self._chunks.pop(0)
                 self.forgotten += CHUNK
+            used = {chunk[0] for chunk in self._chunks} | set(self._files[-1:])
+            for file in self._files[:]:
+                if file not in used:
+                    self._files.remove(file)
+                    file.close()
             if not self._chunks:
-                count = min(max(0, number - self.forgotten), len(self._newest))
-                del self._newest[:count]
-                self.forgotten += count
-            while self._files and all(chunk[0] is not self._files[0] for chunk in self._chunks):
-                self._files.pop(0).close()
+                gone = max(0, min(number - self.forgotten, len(self._newest)))
+                del self._newest[:gone]
+                self.forgotten += gone
 
     def __len__(self) -> int:
         return len(self._chunks) * CHUNK + len(self._newest)

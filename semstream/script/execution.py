@@ -66,7 +66,7 @@ def execute(graph: Flowgraph, options: RunOptions, title: str = "", report: Repo
         records = Ordered((run.records[block] for block in graph.blocks), is_quality)
         networks = {(s.settings.lpips, getattr(s.settings, "lpips_weights", "")) for s in sinks}
         lines = sorted({line for network in networks for line in notes(records, *network)}) if len(records) else []
-        if report is not None and any(len(published) for published in run.records.values()):
+        if report is not None and any(run.records.values()):
             lines += report(run)
         finish(run, records, options.out, title or graph.name, lines)
         if options.hold and not run.interrupted:

@@ -105,7 +105,7 @@ def test_a_lost_header_shows_the_last_good_picture_and_is_counted(weights: Path,
 @pytest.mark.parametrize("rule", ["sum-product", "min-sum"])
 def test_frames_decoded_together_come_out_as_one_by_one(weights: Path, pictures: np.ndarray, rule: str) -> None:
     w = str(weights)
-    air = through(codes(pictures[:6], weights), QamModulator(weights=w, protection="code"), FadingChannel(snr_db=10.5))
+    air = through(codes(pictures[:6], weights), QamModulator(weights=w, protection="code"), FadingChannel(snr_db=6))
     silence = np.zeros(air[3]["received"].size, np.complex64)
     air[3] = air[3].replace({**air[3].arrays, "received": silence})
     one_by_one, together = (QamDemodulator(weights=w, rule=rule, most_frames=4) for _ in range(2))

@@ -112,6 +112,21 @@ def test_beyond_their_limit_the_oldest_are_forgotten_and_it_is_said(
     assert ["oldest records are forgotten" in r.getMessage() for r in caplog.records] == [True]
 
 
+@pytest.mark.parametrize("number", [0, 5, CHUNK, CHUNK + 1, MANY - 1, MANY, MANY + 9])
+def test_what_was_taken_can_be_let_go(number: int) -> None:
+    records = filled(MANY)
+    records.forget(number)
+    kept = seqs(records)
+    assert kept == list(range(records.forgotten, MANY))
+    assert number - CHUNK < records.forgotten <= number
+    for seq in range(MANY, 2 * MANY):
+        records.append(record(seq))
+        if seq % 100 == 0:
+            records.forget(seq - 3)
+    assert seqs(records)[-4:] == list(range(2 * MANY - 4, 2 * MANY))
+    assert [n for n, _ in records.since(0)] == seqs(records)
+
+
 def test_a_run_of_many_records_gives_them_all() -> None:
     graph = Flowgraph("many")
     graph.connect(Ramp(count=MANY), Collect(), credit=64)
