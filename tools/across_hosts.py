@@ -51,7 +51,7 @@ def main() -> None:
         raise SystemExit(f"across_hosts.py: {reason}")
     far: dict[str, Any] = {"delay_s": 0.025, "loss": 0.005}
     narrow = {"rate": 3e6, "delay_s": 0.005}
-    long = options.frames + int(FPS * (options.cut + 15))  # progress is said every few seconds
+    long = options.frames + int(FPS * options.cut)
     runs: list[tuple[str, str, dict[str, Any], list[str], int, float]] = [
         ("near", "near, credit auto", {}, [], options.frames, 0.0),
         *(
@@ -86,7 +86,7 @@ def run(cables: dict[str, Any], arguments: list[str], frames: int, cut: float) -
             )
         mended_ns = 0
         if cut:
-            _wait_for_records(Path(folder) / "rx.log", ends["rx"])
+            _wait_for_pictures(network, ends["rx"])
             network.cut("rx")
             time.sleep(cut)
             network.mend("rx")
@@ -100,9 +100,9 @@ def run(cables: dict[str, Any], arguments: list[str], frames: int, cut: float) -
         return _words(records, frames, mended_ns)
 
 
-def _wait_for_records(log: Path, end: subprocess.Popen[str]) -> None:
-    """Until pictures come, some seconds of them."""
-    while end.poll() is None and "records" not in log.read_text():
+def _wait_for_pictures(network: Network, end: subprocess.Popen[str]) -> None:
+    """Until the network has carried some seconds of pictures."""
+    while end.poll() is None and network.carried < 5000:
         time.sleep(0.1)
 
 

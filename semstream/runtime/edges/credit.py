@@ -11,6 +11,7 @@ from semstream.runtime.frames import wire
 
 CREDIT_MESSAGES = {n: wire.control("credit", n=n) for n in range(wire.MAX_CREDIT + 1)}
 CREDITS = {message: n for n, message in CREDIT_MESSAGES.items()}
+PING = wire.control("ping")
 LEASE = struct.Struct("<Q")
 """One lease in the part behind the credit."""
 

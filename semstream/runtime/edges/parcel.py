@@ -36,6 +36,15 @@ def let_go(form: Form) -> None:
 _GAPS_KEY = wire.pack("gaps")
 
 
+def note_gap(gaps: list[list[Any]], stream: str, first: int, last: int) -> None:
+    """Add to the gaps that an edge has still to tell of; what follows on the last one makes it longer."""
+    if gaps and gaps[-1][0] == stream and gaps[-1][2] == first - 1:
+        gaps[-1][2] = last
+    else:
+        gaps.append([stream, first, last])
+        del gaps[: -wire.MAX_ITEMS // 64]
+
+
 def with_gaps(header: bytes, gaps: list[list[Any]]) -> bytes:
     """The packed header map with one more entry: cheaper than packing tags and arrays again."""
     return bytes([header[0] + 1]) + header[1:] + _GAPS_KEY + wire.pack(gaps)

@@ -25,9 +25,9 @@ import zmq
 
 from semstream.runtime.counters import NodeCounters
 from semstream.runtime.edges import sockets
-from semstream.runtime.edges.credit import CREDITS, LEASE, hello_of
+from semstream.runtime.edges.credit import CREDITS, LEASE, PING, hello_of
 from semstream.runtime.edges.handles import Mailbox, Mailboxes
-from semstream.runtime.edges.parcel import Form, Parcel, Shared, let_go, with_gaps
+from semstream.runtime.edges.parcel import Form, Parcel, Shared, let_go, note_gap, with_gaps
 from semstream.runtime.edges.slots import WARM_BYTES, Lease, Pool
 from semstream.runtime.edges.sockets import MORE_NOBLOCK, NOBLOCK, RCVMORE, SNDMORE, Socket
 from semstream.runtime.errors import FlowgraphError, WireError
@@ -218,7 +218,7 @@ class Sender:
             return
         self._probed = time.monotonic()
         for identity in list(self.credit):
-            self._send(identity, [_PING])
+            self._send(identity, [PING])
 
     def _on_message(self, identity: bytes, message: wire.Message) -> None:
         fields = message.fields
@@ -395,12 +395,4 @@ class Sender:
         self.gaps = []
 
     def _note_gap(self, stream: str, first: int, last: int) -> None:
-        gaps = self.gaps
-        if gaps and gaps[-1][0] == stream and gaps[-1][2] == first - 1:
-            gaps[-1][2] = last
-        else:
-            gaps.append([stream, first, last])
-            del gaps[: -wire.MAX_ITEMS // 64]
-
-
-_PING = wire.control("ping")
+        note_gap(self.gaps, stream, first, last)
