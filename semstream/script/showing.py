@@ -143,5 +143,7 @@ def finish(
 def hold() -> None:
     """Wait for Ctrl-C, while the page shows how the run has ended."""
     console.print("held: the page stays until Ctrl-C", highlight=False)
+    never = threading.Event()
     with suppress(KeyboardInterrupt):
-        threading.Event().wait()
+        while not never.wait(0.5):  # a signal just before an endless wait would not end it
+            pass

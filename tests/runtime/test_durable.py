@@ -229,9 +229,13 @@ class Cable:
         while True:
             try:
                 near, _ = self._server.accept()
-                far = socket.create_connection(("127.0.0.1", self._to))
             except OSError:
                 return
+            try:
+                far = socket.create_connection(("127.0.0.1", self._to))
+            except OSError:  # nobody listens there yet
+                near.close()
+                continue
             self.made += 1
             self._ends += [near, far]
             for source, target in ((near, far), (far, near)):
