@@ -25,7 +25,7 @@ lint: $(STAMP)
 	$(BIN)/mypy --strict semstream/runtime
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest -m 'not gnuradio and not cluster' $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not gnuradio and not cluster' $(ARGS)
 
 test-gnuradio: $(STAMP)
 	@if tools/install_gnuradio; then \
