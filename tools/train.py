@@ -8,7 +8,9 @@
 Stage 1 trains encoder and decoder through drawn channels (AWGN, Rayleigh, Rician; SNR drawn for each picture). Stage 2
 continues from weights with a profile, quantization in the loop. `--out` holds `state.pt` (to resume from) and
 `codec.safetensors` (the averaged weights); run `tools/profile.py` on the latter before use in a link. `--schedule wsd`
-makes a training that can be made longer afterwards: it goes on from where its rate began to fall.
+makes a training that can be made longer afterwards: it goes on from where its rate began to fall. `--tail 0.5` leaves
+out the least important channels in half of the crops, so that one set of weights serves several bandwidths. `--loss
+perceptual` trains for LPIPS beside PSNR, with `--freeze-encoder` a decoder alone.
 """
 
 from __future__ import annotations
