@@ -277,6 +277,7 @@ def test_a_connection_that_breaks_is_made_again_without_loss() -> None:
         for reached in (50, 150, 300):
             while len(receiving.records["sink"]) < reached:
                 assert not receiving.finished, receiving.failure
+                threading.Event().wait(0.002)
             cable.cut()
         receiving.wait(60)
         sending.wait(60)
@@ -294,6 +295,7 @@ def test_either_end_of_an_edge_between_flowgraphs_may_be_killed(victim: str) -> 
         for reached in (50, 200):
             while len(receiving.records["sink"]) < reached:
                 assert not receiving.finished, receiving.failure
+                threading.Event().wait(0.002)
             (receiving if victim == "first" else sending)._conductor.engine.abandon(victim)
         receiving.wait(60)
         sending.wait(60)

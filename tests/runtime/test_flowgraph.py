@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 
 import numpy as np
@@ -270,10 +271,11 @@ def test_a_block_left_without_work_still_ends() -> None:
 
 
 def wait_for(condition: object, seconds: float = 30.0) -> None:
-    """Poll until the condition holds."""
-    deadline = time.monotonic() + seconds
+    """Poll until the condition holds, and leave the interpreter to the threads that are waited for."""
+    deadline, never = time.monotonic() + seconds, threading.Event()
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline, "waited in vain"
+        never.wait(0.002)
         os.sched_yield()
 
 
