@@ -25,16 +25,16 @@ lint: $(STAMP)
 	$(BIN)/mypy --strict semstream/runtime
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not gnuradio and not cluster' $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --reruns 1 -m 'not gnuradio and not cluster' $(ARGS)
 
 test-gnuradio: $(STAMP)
 	@if tools/install_gnuradio; then \
-	    SEMSTREAM_GNURADIO=required $(BIN)/python -m pytest -m gnuradio tests/blocks tests/flowgraphs $(ARGS); \
+	    SEMSTREAM_GNURADIO=required $(BIN)/python -m pytest --reruns 1 -m gnuradio tests/blocks tests/flowgraphs $(ARGS); \
 	else echo "skipped"; fi
 
 test-cluster: $(STAMP)
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[cluster]'
-	SEMSTREAM_CLUSTER=required $(BIN)/python -m pytest -m cluster tests/runtime tests/tools $(ARGS)
+	SEMSTREAM_CLUSTER=required $(BIN)/python -m pytest --reruns 1 -m cluster tests/runtime tests/tools $(ARGS)
 
 bench: $(STAMP)
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[bench]'
