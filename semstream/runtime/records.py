@@ -41,7 +41,8 @@ class Records(Sequence[Record]):
     Attributes
     ----------
     forgotten : int
-        Oldest records that are gone, since the files had reached their limit. The first one left has index 0.
+        Oldest records that are gone: let go of by `forget`, or since the files had reached their limit. The first one
+        left has index 0.
     """
 
     __hash__ = None  # type: ignore[assignment]  # as a list
