@@ -42,8 +42,8 @@ def loss_of(mse: Tensor, kind: str, distance: Tensor | None = None, share: float
     ``mse`` is the mean error. ``log_mse`` is the mean of log(MSE), that is −PSNR up to a factor: pictures and SNRs of
     small error count as much as those of large error, which is what a mean of PSNRs measures. ``perceptual`` is
     (1 − share)·log(MSE) + share·log(distance): with a share of one half, a distance smaller by some percent is worth
-    as many percent of squared error, whatever the scale of either. Distances far below 0.01 count less, so that pictures
-    received at high SNR, which nobody can tell from the sent ones, do not drown the others.
+    as many percent of squared error, whatever the scale of either. Distances far below 0.01 count less, so that
+    pictures received at high SNR, which nobody can tell from the sent ones, do not drown the others.
 
     Raises
     ------
