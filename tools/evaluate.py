@@ -6,6 +6,7 @@
     python tools/evaluate.py --images cifar10.npz --modulation pam qam-uncoded qam-unequal qam-ldpc capacity \\
         --design-snr 7 --figures figures/
     python tools/evaluate.py --images cifar10.npz --channel rayleigh composite --coherence 64 --csi perfect estimated
+    python tools/evaluate.py --images cifar10.npz --snr 10 --scheme optimal none --cbr 1/12 1/6 1/4 1/3 1/2 --copies folded
     python tools/evaluate.py --images pictures/ --scheme none --baselines jpeg webp avif linear --out baselines.csv
 
 Each case is one row of --out; the same command goes on where it was stopped. The same seed gives the same rows.
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:] = [str(ROOT), *(p for p in sys.path if p and Path(p).resolve() != Path(__file__).resolve().parent)]
 
 import argparse
+from fractions import Fraction
 
 from semstream.codec.checkpoint import WeightsError
 from semstream.data.sequence import SourceError
@@ -31,6 +33,14 @@ from tools.evaluation.pictures import open_pictures
 from tools.evaluation.run import Evaluation
 from tools.evaluation.simulate import Simulator
 from tools.evaluation.table import Results, Row, TableError, losses, text_table
+
+
+def ratio(text: str) -> float:
+    """A ratio, as 1/6 or 0.1667."""
+    try:
+        return float(Fraction(text))
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"expected a ratio, as 1/6 or 0.1667, got {text!r}") from None
 
 
 def arguments() -> argparse.Namespace:
@@ -66,6 +76,20 @@ def arguments() -> argparse.Namespace:
     add("--pilots", type=float, default=0.1, help="share of channel uses, where CSI is estimated")
     add("--coherence", default="symbol", help="channel uses over which a fade holds, or symbol or frame")
     add("--interleave", action="store_true", help="spread each fade over the picture")
+    add(
+        "--cbr",
+        nargs="+",
+        type=ratio,
+        default=[0.0],
+        help="channel bandwidth ratios to fill, as 1/6 or 0.1; bits are then those of a feature sent; 0: each once",
+    )
+    add(
+        "--copies",
+        nargs="+",
+        choices=cases_of.COPIES,
+        default=["none"],
+        help="what fills --cbr beside features sent once; folded may also leave weak ones out",
+    )
     add("--baselines", nargs="+", choices=cases_of.BASELINES, default=[], help="on the same channel uses")
     add("--weights", nargs="+", default=[""], help="names of shipped weights or files; several are compared")
     add("--lpips", choices=("auto", "vgg", "alex", "squeeze", "off"), default="auto", help="backbone of LPIPS")
@@ -84,11 +108,11 @@ def arguments() -> argparse.Namespace:
 
 
 def draw(rows: list[Row], folder: Path) -> list[Path]:
-    """Quality against SNR (a panel a channel) and against bits (a panel a channel and SNR) of the rows; the files."""
+    """Quality against SNR (a panel a channel), and against bits and CBR (a panel a channel and SNR); the files."""
     several = len({row["weights"] for row in rows if row["weights"]}) > 1
     made = []
 
-    def words(row: Row, with_bits: bool) -> str:
+    def words(row: Row, with_bits: bool, with_cbr: bool = True) -> str:
         kinds = {"lloyd_max": "Lloyd-Max", "fixed_point": "fixed point"}
         parts = [
             "unquantized" if row["scheme"] == "none" else row["scheme"],
@@ -96,6 +120,8 @@ def draw(rows: list[Row], folder: Path) -> list[Path]:
         ]
         parts += [row["modulation"]] if row["modulation"] not in (None, "", "pam") else []
         parts += [f"{row['budget_bits']:g} bits"] if with_bits and row["budget_bits"] else []
+        parts += [f"CBR {row['asked_cbr']:.3g}"] if with_cbr and row["asked_cbr"] else []
+        parts += [row["copies"]] if row["copies"] not in ("", "none") else []
         parts += [f"{row['csi']} CSI"] if row["pilots"] else []
         parts += [row["weights"]] if several else []
         return ", ".join(part for part in parts if part)
@@ -113,6 +139,13 @@ def draw(rows: list[Row], folder: Path) -> list[Path]:
                 panels.setdefault(f"{row['channel']}, {row['snr_db']:g} dB", []).append(row)
             made.append(folder / f"{metric}_vs_bits.png")
             plot_lines(panels, made[-1], lambda row: words(row, False), "budget_bits", metric)
+        rates = [row for row in rows if row["asked_cbr"]]
+        if len({row["asked_cbr"] for row in rates}) > 1:
+            panels = {}
+            for row in rates:
+                panels.setdefault(f"{row['channel']}, {row['snr_db']:g} dB", []).append(row)
+            made.append(folder / f"{metric}_vs_cbr.png")
+            plot_lines(panels, made[-1], lambda row: words(row, True, False), "asked_cbr", metric)
     return made
 
 
@@ -126,7 +159,7 @@ def main() -> int:
     cases = make_cases(
         options.channel, options.snr, options.scheme, options.bits, options.quantizer, options.contribution,
         options.dequantize, options.classes, options.baselines, options.modulation, options.design_snr, options.csi,
-        options.pilots, options.coherence, options.interleave,
+        options.pilots, options.coherence, options.interleave, options.cbr, options.copies,
     )  # fmt: skip
     results = Results(options.out)
     pictures = open_pictures(options.images, options.limit, options.size)

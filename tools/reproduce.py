@@ -1,7 +1,9 @@
-"""The paper's study, done again: Figures 3 to 8 and Tables 1 to 4, with our numbers beside the printed ones.
+"""The paper's study, done again: Figures 3 to 8 and Tables 1 to 4, with our numbers beside the printed ones; and beyond
+it quality against the channel bandwidth ratio (`rates`), beside WITT's.
 
     python tools/reproduce.py --dataset cifar-10-batches-py
     python tools/reproduce.py --only figure6 table2 --limit 50
+    python tools/reproduce.py --dataset cifar-10-batches-py --only rates --rate-snr 1 4 7 13
 
 Leaves report.md, results.csv and a PNG a figure in --out. It goes on where it was stopped. Without --dataset it takes
 scikit-image's photographs, so that it runs offline.
@@ -40,6 +42,7 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--dataset", default="", help="CIFAR-10, CIFAR-100, Tiny ImageNet as published, .npz, or a folder of pictures")
     add("--only", nargs="+", choices=[*study(), *EXTRA], default=[*study(), *EXTRA], help="what to make")
+    add("--rate-snr", nargs="+", type=float, default=[], help="SNRs in dB of the rates, beside 10 dB")
     add("--limit", type=int, default=0, help="at most so many pictures; 0: all")
     add("--size", type=int, default=0, help="fit every picture to this side; 0: as they are (64 without --dataset)")
     add("--weights", default="", help="name of shipped weights or a file")
@@ -120,7 +123,7 @@ def main() -> int:
     pictures = open_pictures(options.dataset, options.limit, size)
     simulator = Simulator(options.weights, options.seed, options.device, lpips=lpips_of(options))
     evaluation = Evaluation(simulator, pictures, Results(options.out / "results.csv"))
-    items = [item for name, item in study().items() if name in options.only]
+    items = [item for name, item in study(options.rate_snr).items() if name in options.only]
     rows: dict[str, list[Row]] = {}
     files: dict[str, list[str]] = {}
     overhead: list[dict[str, Any]] = []

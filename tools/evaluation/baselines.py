@@ -123,7 +123,7 @@ class PictureCodec:
             begin = time.perf_counter()
             sites = math.ceil(picture.shape[0] / self.stride) * math.ceil(picture.shape[1] / self.stride)
             features = sites * self.channels
-            uses = (features + 1) // 2
+            uses = int(case.cbr * picture.size + 1e-6) if case.cbr else (features + 1) // 2
             budget = uses * bits_per_use(case.channel, case.snr_db)
             fitted = best_that_fits(picture, self.name, budget, case.quantizer == "header counted")
             self.unfit += not fitted.fits

@@ -16,6 +16,7 @@ CONTRIBUTIONS = ("sensitivity", "gradient", "magnitude", "std")
 MODES = ("linear", "hard", "soft")
 MODULATIONS = ("pam", "qam-uncoded", "qam-power", "qam-unequal", "qam-ldpc", "capacity")
 BASELINES = ("jpeg", "webp", "avif", "linear")
+COPIES = ("none", "repeated", "folded")
 
 
 class CaseError(ValueError):
@@ -49,6 +50,12 @@ class Case:
         Channel uses over which a fade holds, or ``symbol`` or ``frame``.
     interleave
         Whether symbols are sent in an order that spreads a fade over the picture.
+    cbr
+        Channel bandwidth ratio to be filled, before pilots: channel uses a colour value of the picture; 0: each feature
+        once. Bits are then those of a feature that is sent.
+    copies
+        How: ``none`` sends the most important channels, as many as fit; ``repeated`` and ``folded`` fill up what is
+        left (`semstream.codec.copies`), ``folded`` also in place of the weakest channels. Empty where `cbr` is 0.
     """
 
     channel: str
@@ -65,6 +72,8 @@ class Case:
     pilots: float = 0.0
     coherence: str = "symbol"
     interleave: bool = False
+    cbr: float = 0.0
+    copies: str = ""
 
     @property
     def label(self) -> str:
@@ -80,6 +89,8 @@ class Case:
             words.append(self.modulation)
         if self.pilots:
             words.append(f"{self.csi} CSI")
+        if self.cbr:
+            words.append(f"CBR {self.cbr:.3g}" + (f", {self.copies}" if self.copies not in ("", "none") else ""))
         return ", ".join(words)
 
 
@@ -99,6 +110,8 @@ def make_cases(
     pilots: float = 0.1,
     coherence: str = "symbol",
     interleave: bool = False,
+    cbrs: Sequence[float] = (0.0,),
+    copies: Sequence[str] = ("none",),
 ) -> list[Case]:
     """Every combination, without those that differ in what does not matter to them.
 
@@ -107,7 +120,7 @@ def make_cases(
     Raises
     ------
     CaseError
-        If a bit budget or an SNR is not possible.
+        If a bit budget, an SNR or a bandwidth is not possible.
     """
     for budget in bits:
         if not 0 < budget <= 12:
@@ -131,6 +144,13 @@ def make_cases(
             f"--modulation {' '.join(digital)}: meets a channel that is known and fades a symbol; leave --csi, "
             f"--coherence, --interleave and {', '.join(MOVING)} to pam"
         )
+    for cbr in cbrs:
+        if not 0 <= cbr <= 4:
+            raise CaseError(f"--cbr: expected more than 0 and at most 4 channel uses a colour value, got {cbr:g}")
+    if any(cbrs) and digital:
+        raise CaseError(f"--cbr: leaves out or copies amplitudes; leave it to pam, not {' '.join(digital)}")
+    if any(cbrs) and "linear" in baselines:
+        raise CaseError("--cbr: the baseline linear has no profile by which to leave out or copy; leave one of them out")
     share = pilots if set(csi) - {"perfect"} else 0.0
     cases: dict[Case, None] = {}
     for channel, snr_db in itertools.product(channels, snrs_db):
@@ -138,7 +158,8 @@ def make_cases(
             if "pam" in modulations:
                 for case in _of_scheme(Case(channel, snr_db, scheme), bits, quantizers, contributions, modes, classes):
                     known = replace(case, pilots=share, coherence=coherence, interleave=interleave)
-                    cases |= {replace(known, csi=kind): None for kind in csi}
+                    rates = [replace(known, cbr=r, copies=c if r else "") for r in cbrs for c in copies]
+                    cases |= {replace(rate, csi=kind): None for rate in rates for kind in csi}
             for name in digital if scheme not in ("none", "paper") else ():
                 design = None if name == "capacity" or design_snr_db is None else float(design_snr_db)
                 case = Case(channel, snr_db, scheme, modulation=name, design_snr_db=design)
@@ -147,7 +168,7 @@ def make_cases(
         for name in baselines:
             kinds = ("",) if name == "linear" else ("header counted", "header not counted")
             if name == "linear" or math.isfinite(snr_db):
-                cases |= dict.fromkeys(Case(channel, snr_db, name, quantizer=kind) for kind in kinds)
+                cases |= dict.fromkeys(Case(channel, snr_db, name, quantizer=k, cbr=r) for r in cbrs for k in kinds)
     return list(cases)
 
 

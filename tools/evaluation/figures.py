@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tools.evaluation.table import Row
 
 METRICS = {"psnr_db": "PSNR (dB)", "ms_ssim": "MS-SSIM", "lpips": "LPIPS (lower is better)"}
 ERROR_GAIN = 4
+_AXES = {"budget_bits": "bits a feature", "asked_cbr": "channel bandwidth ratio (channel uses a colour value)"}
 _GREY = "#777777"
 
 Picture = NDArray[np.uint8]
@@ -40,7 +42,7 @@ def plot_lines(
     title: str = "",
     references: Mapping[str, Sequence[Reference]] | None = None,
 ) -> None:
-    """Quality against SNR (or bits a feature): a panel a group of rows, a line a label, its 95 % interval as a band.
+    """Quality against SNR (or bits a feature, or CBR): a panel a group of rows, a line a label, its 95 % interval as a band.
 
     Parameters
     ----------
@@ -70,7 +72,10 @@ def plot_lines(
                 axes.set_xlabel("SNR, $E_s/N_0$ (dB)")
             else:
                 places = {value: value for value in known}
-                axes.set_xlabel("bits a feature")
+                axes.set_xlabel(_AXES.get(x, x))
+            if x == "asked_cbr":
+                ticks = sorted(set(known))
+                axes.set_xticks(ticks, [str(Fraction(value).limit_denominator(100)) for value in ticks])
             for index, label in enumerate(labels):
                 chosen = [
                     r for r in rows if label_of(r) == label and r[metric] is not None and math.isfinite(r[metric])

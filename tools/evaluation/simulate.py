@@ -29,6 +29,7 @@ from semstream.phy.transmission import Air, transmit
 from tools.evaluation.case import Case, CaseError
 from tools.evaluation.digital import Digital
 from tools.evaluation.pictures import Batch
+from tools.evaluation.rate import Rates
 
 KEPT_BYTES = 2**30
 
@@ -88,6 +89,7 @@ class Simulator:
         self.codec.precision = precision
         self.profile = loaded.profile
         self.coder = FeatureCoder(loaded.profile)
+        self.rates = Rates(loaded.profile, self.codec.config.stride)
         self.seed = seed
         self.device = device
         self.lpips = lpips
@@ -102,7 +104,7 @@ class Simulator:
         Raises
         ------
         CaseError
-            If no allocation meets the budget.
+            If no allocation meets the budget, or the features cannot fill the bandwidth.
         """
         received, facts, seconds = self.transmit(batch, case)
         outcomes = []
@@ -147,22 +149,26 @@ class Simulator:
         from semstream.quantize.errors import AllocationError
 
         scheme = "fixed" if case.scheme == "paper" else case.scheme
-        noise_power = 10 ** (-case.snr_db / 10)
+        rate = self.rates.of(case)
+        sites = features.shape[0] * features.shape[1]
         try:
             coded = self.coder.quantize(
                 features,
                 size=size,
                 scale=scale,
                 scheme=scheme,
-                mean_bits=case.bits or 4.0,
+                mean_bits=(case.bits or 4.0) * rate.share,
                 quantizer=case.quantizer or "lloyd_max",
                 contribution=case.contribution or "sensitivity",
                 classes=self.profile.classes(case.classes, case.contribution or "sensitivity"),
-                noise_variance=noise_power,
+                noise_variance=10 ** (-case.snr_db / 10),
+                most_features=rate.most * sites if rate.most < features.shape[2] and scheme != "none" else 0,
             )
         except AllocationError as error:
             raise CaseError(f"{case.label}, {case.bits:g} bits: {error}") from None
-        sent = self.coder.amplitudes(coded.payload, coded.side)
+        levels = self.coder.amplitudes(coded.payload, coded.side)
+        widths = np.array(coded.side.bits, np.uint8)
+        sent = rate.put(levels, widths)
         symbols, gain = to_symbols(sent)
         try:
             rng = generator(self.seed, "air", number)
@@ -170,7 +176,8 @@ class Simulator:
         except ChannelError as error:
             raise CaseError(f"{case.label}: {error}") from None
         amplitudes, noise = from_symbols(*heard.reception, sent.size, gain)
-        value, variance = self.coder.observe(amplitudes, noise, coded.side, mode=case.dequantize or "linear")
+        received = rate.take(amplitudes, noise, widths)
+        value, variance = self.coder.observe(*received, coded.side, mode=case.dequantize or "linear")
         side_bits = coded.side.side_bits + (0 if scheme == "none" else SCALE_BITS)
         return value, variance, (coded.side.payload_bits, side_bits, features.size, heard.channel_uses)
 

@@ -18,16 +18,18 @@ COLUMNS = (
     "images", "channel", "snr_db", "scheme", "quantizer", "contribution", "bits_per_feature",
     "side_bits_per_feature", "cbr", "psnr_db", "psnr_std", "ms_ssim", "lpips", "n_images", "seconds_per_image",
     "psnr_ci95", "budget_bits", "classes", "dequantize", "am_gm_db", "weights", "seed", "modulation", "design_snr_db",
-    "csi", "pilots", "coherence", "note",
+    "csi", "pilots", "coherence", "asked_cbr", "copies", "note",
 )  # fmt: skip
 NUMBERS = frozenset(COLUMNS) - {
     "images", "channel", "scheme", "quantizer", "contribution", "dequantize", "weights", "modulation", "csi",
-    "coherence", "note",
+    "coherence", "copies", "note",
 }  # fmt: skip
 KEY = (
     "images", "n_images", "weights", "seed", "channel", "snr_db", "scheme", "budget_bits", "quantizer", "contribution",
     "classes", "dequantize", "modulation", "design_snr_db", "csi", "pilots", "coherence",
+    "asked_cbr", "copies",
 )  # fmt: skip
+_ADDED = {"asked_cbr": "0", "copies": ""}  # what a file from before these columns has in them
 
 Row = dict[str, Any]
 
@@ -56,6 +58,8 @@ def describe(case: Case, images: str, count: int, weights: str, seed: int) -> Ro
         "csi": case.csi,
         "pilots": case.pilots,
         "coherence": case.coherence + (" interleaved" if case.interleave else ""),
+        "asked_cbr": case.cbr,
+        "copies": case.copies,
     }
 
 
@@ -147,9 +151,9 @@ def read_rows(path: Path) -> list[Row]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
-            if tuple(reader.fieldnames or ()) != COLUMNS:
+            if tuple(reader.fieldnames or ()) not in (COLUMNS, tuple(c for c in COLUMNS if c not in _ADDED)):
                 raise TableError(f"{path}: its columns are not those of this program; name another --out")
-            return [{name: _value(name, row[name]) for name in COLUMNS} for row in reader]
+            return [{name: _value(name, (_ADDED | row)[name]) for name in COLUMNS} for row in reader]
     except (UnicodeDecodeError, csv.Error, ValueError) as error:
         if isinstance(error, TableError):
             raise
@@ -181,9 +185,9 @@ SHOWN = (
 def text_table(rows: Sequence[Row]) -> str:
     """Rows as aligned text; several weights, contributions or dequantizers get a column of their own."""
     shown = list(SHOWN)
-    for name in ("dequantize", "contribution", "weights", "modulation", "csi", "coherence", "seed"):
+    for name in ("dequantize", "contribution", "weights", "modulation", "csi", "coherence", "seed", "asked_cbr", "copies"):
         if len({row[name] for row in rows if row[name] not in ("", None)}) > 1:
-            shown.insert(4, (name, name, ""))
+            shown.insert(4, (name, name, ".4g" if name == "asked_cbr" else ""))
     heads = [head for _, head, _ in shown]
     cells = [[_cell(row[name], form) for name, _, form in shown] for row in rows]
     widths = [max(len(line[i]) for line in [heads, *cells]) for i in range(len(shown))]

@@ -43,6 +43,8 @@ TABLE_4 = {
 
 WITT_CIFAR_AWGN = ((1, 4, 7, 10, 13), (29.56, 32.58, 35.35, 37.73, 39.66))
 WITT_CIFAR_RAYLEIGH = ((1, 4, 7, 10, 13), (27.32, 29.57, 31.41, 32.81, 33.76))
+WITT_CIFAR_CBR = ((1 / 12, 1 / 6, 1 / 4, 1 / 3, 1 / 2), (28.56, 32.65, 35.27, 37.76, 40.09))
+"""PSNR against CBR over AWGN at 10 dB: a network of its own for each."""
 
 BUDGETS = {"10-bit": 10 / 3, "8-bit": 8 / 3, "6-bit": 2.0}
 """The paper's "10-bit" is 5, 3 and 2 bits for three classes: 10/3 bits a feature. 8-bit and 6-bit likewise."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from tools.reproduction import paper
 
 SNRS_DB = (1.0, 4.0, 7.0, 10.0, 13.0)
 EIGHT = paper.BUDGETS["8-bit"]
+RATES = (1 / 12, 1 / 8, 1 / 6, 1 / 4, 1 / 3, 1 / 2)
+RATE_SNR_DB = 10.0
 NOTE_ON_BITS = "N-bit is N/3 bits a feature, as the paper's N bits are shared out over three classes."
 
 
@@ -82,8 +85,39 @@ def _three_metrics(name: str) -> Callable[[list[Row], Path], list[str]]:
     return draw
 
 
-def study() -> dict[str, Item]:
-    """Every item of the paper, by name."""
+def _rate_label(row: Row) -> str:
+    sent = "unquantized" if row["scheme"] == "none" else f"{row['budget_bits']:g} bits a feature sent"
+    ways = {"none": "each feature once", "repeated": "repeated", "folded": "with folded copies"}
+    return f"{sent}, {ways[row['copies']]}"
+
+
+def _rates(rows: list[Row], folder: Path) -> list[str]:
+    possible = [row for row in rows if row["psnr_db"] is not None]
+    panels = {f"awgn, {snr:g} dB": [r for r in possible if r["snr_db"] == snr] for snr in {r["snr_db"]: 0 for r in rows}}
+    witt = Reference("WITT, a network a rate (digitised), CIFAR-10", *paper.WITT_CIFAR_CBR)
+    references = {f"awgn, {RATE_SNR_DB:g} dB": [witt]}
+    plot_lines(panels, folder / "rates.png", _rate_label, "asked_cbr", references=references)
+    return ["rates.png"]
+
+
+def _rate_item(snrs_db: Sequence[float]) -> Item:
+    at = tuple(dict.fromkeys((RATE_SNR_DB, *snrs_db)))
+    within, beyond = RATES[:-1], RATES[-1:]
+    cases = make_cases(["awgn"], at, ("none", "optimal"), [8.0], cbrs=within, copies=("none", "folded"))
+    cases += make_cases(["awgn"], at, ("none", "optimal"), [8.0], cbrs=beyond, copies=("repeated", "folded"))
+    printed = ", ".join(f"{y:.2f} dB at {Fraction(x).limit_denominator(100)}"
+                        for x, y in zip(*paper.WITT_CIFAR_CBR, strict=True))  # fmt: skip
+    text = (
+        "One set of weights at all rates: the most important channels of features, as many as fit, with all the power "
+        "on them; what is left of the channel uses, or more of them than there are features, carries copies "
+        f"(`semstream.codec.copies`). WITT trains a network for each rate: {printed} (CIFAR-10, AWGN at 10 dB, "
+        "unquantized, digitised)."
+    )
+    return Item("rates", "Beyond the paper: PSNR against the channel bandwidth ratio", text, cases, _rates)
+
+
+def study(rate_snrs_db: Sequence[float] = ()) -> dict[str, Item]:
+    """Every item of the paper, by name, and `rates`; that at 10 dB and at `rate_snrs_db`."""
     two = ("awgn", "rayleigh")
     budgets = [paper.BUDGETS["10-bit"], paper.BUDGETS["6-bit"]]
     many = make_cases(two, SNRS_DB, ("none", "paper", "uniform", "optimal"), budgets)
@@ -109,6 +143,7 @@ def study() -> dict[str, Item]:
         Item("table3", "Table 3: what the contribution is, composite channel at 10 dB, 8-bit", _ABLATION,
              _ablation("composite"), None, paper.TABLE_3),
         Item("table4", "Table 4: what non-uniform quantization costs", _OVERHEAD, []),
+        _rate_item(rate_snrs_db),
     ]  # fmt: skip
     return {item.name: item for item in items}
 
