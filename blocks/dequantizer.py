@@ -9,6 +9,7 @@ from blocks._link import class_map, side_information
 from blocks.ports import Features, ReceivedSymbols
 from semstream.codec.checkpoint import load_profile
 from semstream.codec.coder import FeatureCoder
+from semstream.codec.copies import Copies, CopiesError, take_copies
 from semstream.codec.side_information import SideInformationError
 from semstream.phy.amplitudes import from_symbols
 from semstream.runtime import Block, Frame, In, Out, SkipFrame, live, setting
@@ -19,8 +20,8 @@ class Dequantizer(Block):
 
     Input
     -----
-    received : ReceivedSymbols with side information; what does not belong together is skipped, counted as
-    ``side_information``.
+    received : ReceivedSymbols with side information, and the tag ``copies`` where features were sent twice; what does
+    not belong together is skipped, counted as ``side_information``.
 
     Output
     ------
@@ -51,6 +52,8 @@ class Dequantizer(Block):
         gain = frame.tags.get("power_gain")
         try:
             count = self._coder.sent_count(side, class_map(frame))
+            copies = Copies.from_tag(frame.tags.get("copies", []), self._coder.profile.channels)
+            count += len(copies) * side.shape[0] * side.shape[1]
             if not isinstance(gain, float) or not 0 < gain < 1e5:
                 raise SideInformationError(
                     f"side information 'power_gain': expected a positive number, got {gain!r:.40}"
@@ -60,8 +63,11 @@ class Dequantizer(Block):
                     f"{frame['received'].size} symbols, the side information says {(count + 1) // 2}"
                 )
             values, variance = from_symbols(frame["received"], frame["csi"], frame["noise_variance"], count, gain)
+            if len(copies):
+                sent = self._coder.sent_channels(side)
+                values, variance = take_copies(values, variance, sent, copies, self._coder.profile)
             features, noise = self._coder.observe(values, variance, side, class_map(frame), self.settings.mode)
-        except SideInformationError as error:
+        except (SideInformationError, CopiesError) as error:
             self.log.warning("frame %d: %s; left out", frame.seq, error)
             raise SkipFrame("side_information") from None
         return Frame({"features": features, "noise_variance": noise})

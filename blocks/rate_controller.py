@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
+from blocks._errors import told_by
 from blocks._qam import open_link
 from blocks.ports import ClassifiedFeatures
+from semstream.codec.checkpoint import load_profile
+from semstream.codec.copies import CopyPlans
 from semstream.codec.qam_design import designed, equivalent_snr_db
 from semstream.phy.errors import PhyError
 from semstream.runtime import Block, Frame, In, Out, SkipFrame, live, setting
@@ -22,6 +25,8 @@ class RateController(Block):
     limited in bits besides gives a number of those. The controller tags the frame with both limits and with the SNR to
     allocate for; `NonUniformQuantizer` with the scheme ``optimal`` then finds which channels of features to send and
     with how many bits, so that the expected distortion after quantization and channel is least (`Profile.allocate`).
+    With ``copies`` it also sets what `PowerNormalizer` sends twice: the strongest channels in place of the weakest, and
+    up to twice the channel uses that all features take once (`semstream.codec.copies`).
 
     With ``modulation="qam"`` it chooses order of the QAM, code rate and bits by the SNR instead, so that they fill the
     bandwidth and decode: the format that `semstream.codec.qam_design.designed` makes for an SNR that is `backoff_db`
@@ -38,7 +43,7 @@ class RateController(Block):
     Output
     ------
     controlled : ClassifiedFeatures, with the tags ``budget_bits`` (bits a feature), ``most_features``,
-    ``design_snr_db``, and ``qam_format``.
+    ``design_snr_db``, ``dimensions`` and ``qam_format``.
     """
 
     features = In(ClassifiedFeatures)
@@ -58,11 +63,13 @@ class RateController(Block):
             "awgn", description="qam: the channel, by which an SNR is good for more or fewer bits"
         )
         backoff_db: float = live(1.0, ge=-10, le=20, unit="dB", description="qam: what the SNR may be less than taken")
-        weights: str = setting("", description="qam: the weights that the encoder uses")
+        copies: bool = live(False, description="pam: fill the bandwidth with copies of the most important features")
+        weights: str = setting("", description="qam and copies: the weights that the encoder uses")
 
     def start(self) -> None:
         self._link = open_link(self, self.settings.weights) if self.settings.modulation == "qam" else None
         self._made: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self._plans: CopyPlans | None = None
 
     def process(self, frame: Frame) -> Frame:
         if self.settings.modulation == "qam":
@@ -81,12 +88,28 @@ class RateController(Block):
             self.log.warning("frame %d: %s channel uses carry no channel of features; left out", frame.seq, uses)
             raise SkipFrame("bandwidth")
         most -= most % sites
-        tags = {"budget_bits": min(12.0, min(self._limits(frame, s.bits * most)) / count), "most_features": most}
+        copied: dict[str, Any] = {}
+        if s.copies and isinstance(uses, int):
+            dimensions = min(2 * int(uses * (1 - s.margin)) // sites, 2 * channels)
+            snr_db = self._snr_db(frame, s.fixed_snr_db)
+            assert snr_db is not None
+            most = sites * int(self._copy_plans().sent(dimensions, snr_db).sum())
+            copied = {"dimensions": dimensions, "design_snr_db": snr_db}
+        tags = {
+            "budget_bits": min(12.0, min(self._limits(frame, s.bits * most)) / count),
+            "most_features": most,
+        } | copied
         if s.snr != "given":
             known = self._snr_db(frame, None)
             if known is not None:
                 tags["design_snr_db"] = known
         return tags
+
+    def _copy_plans(self) -> CopyPlans:
+        if self._plans is None:
+            with told_by(self, "weights"):
+                self._plans = CopyPlans(load_profile(self.settings.weights)[0])
+        return self._plans
 
     def _limits(self, frame: Frame, bits: float) -> list[float]:
         """Limits in bits a frame."""

@@ -6,7 +6,8 @@
     python tools/evaluate.py --images cifar10.npz --modulation pam qam-uncoded qam-unequal qam-ldpc capacity \\
         --design-snr 7 --figures figures/
     python tools/evaluate.py --images cifar10.npz --channel rayleigh composite --coherence 64 --csi perfect estimated
-    python tools/evaluate.py --images cifar10.npz --snr 10 --scheme optimal none --cbr 1/12 1/6 1/4 1/3 1/2 --copies folded
+    python tools/evaluate.py --images cifar10.npz --snr 10 --scheme optimal none --copies folded \\
+        --cbr 1/12 1/6 1/4 1/3 1/2
     python tools/evaluate.py --images pictures/ --scheme none --baselines jpeg webp avif linear --out baselines.csv
 
 Each case is one row of --out; the same command goes on where it was stopped. The same seed gives the same rows.

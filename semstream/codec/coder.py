@@ -194,6 +194,12 @@ class FeatureCoder:
             return levels.reshape(-1)
         return np.ascontiguousarray(levels[..., sent] if by_channel else levels[sent]).reshape(-1)
 
+    def sent_channels(self, side: SideInformation) -> NDArray[np.bool_]:
+        """(C,) bool: which channels are sent, where features go by channel."""
+        if side.scheme == "none":
+            return np.ones(side.shape[2], bool)
+        return np.array(side.bits, np.uint8) > 0
+
     def sent_count(self, side: SideInformation, class_map: Bytes | None = None) -> int:
         """How many values `amplitudes` gives."""
         if side.scheme == "none":

@@ -150,7 +150,9 @@ def make_cases(
     if any(cbrs) and digital:
         raise CaseError(f"--cbr: leaves out or copies amplitudes; leave it to pam, not {' '.join(digital)}")
     if any(cbrs) and "linear" in baselines:
-        raise CaseError("--cbr: the baseline linear has no profile by which to leave out or copy; leave one of them out")
+        raise CaseError(
+            "--cbr: the baseline linear has no profile by which to leave out or copy; leave one of them out"
+        )
     share = pilots if set(csi) - {"perfect"} else 0.0
     cases: dict[Case, None] = {}
     for channel, snr_db in itertools.product(channels, snrs_db):

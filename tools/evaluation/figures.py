@@ -42,7 +42,7 @@ def plot_lines(
     title: str = "",
     references: Mapping[str, Sequence[Reference]] | None = None,
 ) -> None:
-    """Quality against SNR (or bits a feature, or CBR): a panel a group of rows, a line a label, its 95 % interval as a band.
+    """Quality against SNR (or bits, or CBR): a panel a group of rows, a line a label, a band its 95 % interval.
 
     Parameters
     ----------
@@ -74,8 +74,8 @@ def plot_lines(
                 places = {value: value for value in known}
                 axes.set_xlabel(_AXES.get(x, x))
             if x == "asked_cbr":
-                ticks = sorted(set(known))
-                axes.set_xticks(ticks, [str(Fraction(value).limit_denominator(100)) for value in ticks])
+                marks = sorted(set(known))
+                axes.set_xticks(marks, [str(Fraction(mark).limit_denominator(100)) for mark in marks])
             for index, label in enumerate(labels):
                 chosen = [
                     r for r in rows if label_of(r) == label and r[metric] is not None and math.isfinite(r[metric])

@@ -185,7 +185,17 @@ SHOWN = (
 def text_table(rows: Sequence[Row]) -> str:
     """Rows as aligned text; several weights, contributions or dequantizers get a column of their own."""
     shown = list(SHOWN)
-    for name in ("dequantize", "contribution", "weights", "modulation", "csi", "coherence", "seed", "asked_cbr", "copies"):
+    for name in (
+        "dequantize",
+        "contribution",
+        "weights",
+        "modulation",
+        "csi",
+        "coherence",
+        "seed",
+        "asked_cbr",
+        "copies",
+    ):
         if len({row[name] for row in rows if row[name] not in ("", None)}) > 1:
             shown.insert(4, (name, name, ".4g" if name == "asked_cbr" else ""))
     heads = [head for _, head, _ in shown]

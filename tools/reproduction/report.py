@@ -12,8 +12,9 @@ from tools.reproduction.study import Item, any_of
 
 _COLUMNS = (
     ("channel", "channel"), ("snr_db", "SNR dB"), ("scheme", "scheme"), ("quantizer", "quantizer"),
-    ("contribution", "contribution"), ("bits_per_feature", "bits/feature"), ("cbr", "CBR"), ("copies", "copies"), ("psnr_db", "PSNR dB"),
-    ("psnr_ci95", "±"), ("ms_ssim", "MS-SSIM"), ("lpips", "LPIPS"), ("seconds_per_image", "s/picture"),
+    ("contribution", "contribution"), ("bits_per_feature", "bits/feature"), ("cbr", "CBR"), ("copies", "copies"),
+    ("psnr_db", "PSNR dB"), ("psnr_ci95", "±"), ("ms_ssim", "MS-SSIM"), ("lpips", "LPIPS"),
+    ("seconds_per_image", "s/picture"),
 )  # fmt: skip
 
 

@@ -93,7 +93,9 @@ def _rate_label(row: Row) -> str:
 
 def _rates(rows: list[Row], folder: Path) -> list[str]:
     possible = [row for row in rows if row["psnr_db"] is not None]
-    panels = {f"awgn, {snr:g} dB": [r for r in possible if r["snr_db"] == snr] for snr in {r["snr_db"]: 0 for r in rows}}
+    panels = {
+        f"awgn, {snr:g} dB": [r for r in possible if r["snr_db"] == snr] for snr in {r["snr_db"]: 0 for r in rows}
+    }
     witt = Reference("WITT, a network a rate (digitised), CIFAR-10", *paper.WITT_CIFAR_CBR)
     references = {f"awgn, {RATE_SNR_DB:g} dB": [witt]}
     plot_lines(panels, folder / "rates.png", _rate_label, "asked_cbr", references=references)
