@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semstream.codec.config import CodecConfig
+from semstream.codec.folding import NOMINAL_SNR_DB, FeatureGains
 from semstream.codec.linear import LinearCode
 from semstream.codec.swin import SwinAnalysis, SwinSynthesis, pixels_to_tokens, tokens_to_pixels
 
@@ -34,7 +35,7 @@ class Encoded(NamedTuple):
     Attributes
     ----------
     features
-        (B, h, w, C) float32, unit mean power a picture.
+        (B, h, w, C) float32, unit mean power a picture (with folds: about that, over pictures).
     scale
         (B,) float32 that the features were divided by, exactly representable in float16.
     """
@@ -74,6 +75,7 @@ class SemanticCodec(nn.Module):
         self.synthesis = SwinSynthesis(config, 2 * config.channels + 1)
         self.linear_analysis = _linear(pixels, config.channels, config.lap)
         self.linear_synthesis = _linear(config.channels, pixels, config.lap)
+        self.gains = FeatureGains(config.channels, config.folds) if config.told_snr else None
         self.register_buffer("feature_power", torch.ones(config.channels))
         self.register_buffer("pixel_mean", torch.full((3,), 0.45))
         if config.linear_path:
@@ -107,13 +109,15 @@ class SemanticCodec(nn.Module):
         stride = self.config.stride
         return -(-height // stride), -(-width // stride), self.config.channels
 
-    def encode(self, pictures: Tensor) -> Encoded:
+    def encode(self, pictures: Tensor, snr_db: Tensor | None = None) -> Encoded:
         """Encode pictures.
 
         Parameters
         ----------
         pictures
             (B, 3, H, W) float in [0, 1], any H, W ≥ 1; padded by reflection to whole feature sites.
+        snr_db
+            (B,) Es/N0 that the features are meant for; `NOMINAL_SNR_DB` without it. Only codecs with ``told_snr`` ask.
         """
         x = pad_to_multiple(pictures, self.config.stride).permute(0, 2, 3, 1) - self.pixel_mean
         with self._swin_precision(x):
@@ -123,13 +127,29 @@ class SemanticCodec(nn.Module):
                 linear = self.linear_analysis(pixels_to_tokens(x, self.config.stride))
                 features = features.float() + (linear if gate is None else linear * _opened(gate))
         features = features.float()
-        exact = features.square().mean(dim=(1, 2, 3)).clamp_min(_LEAST_SCALE**2).sqrt()
+        tables = self._tables(features, snr_db)
+        if tables is None:
+            exact = features.square().mean(dim=(1, 2, 3)).clamp_min(_LEAST_SCALE**2).sqrt()
+        else:
+            assert self.gains is not None
+            exact = self.gains.scale(features, tables[0]).clamp_min(_LEAST_SCALE)
         # The receiver is told the scale in 16 bits, so it is rounded before it is used; gradients pass the rounding, as
         # without them training would make features ever larger in vain.
         scale = exact + (exact.half().float() - exact).detach()
-        return Encoded(features / scale[:, None, None, None], scale)
+        features = features / scale[:, None, None, None]
+        if tables is not None:
+            assert self.gains is not None
+            features = self.gains.fold(features, *tables)
+        return Encoded(features, scale)
 
-    def decode(self, features: Tensor, noise_variance: Tensor, scale: Tensor, size: tuple[int, int]) -> Tensor:
+    def decode(
+        self,
+        features: Tensor,
+        noise_variance: Tensor,
+        scale: Tensor,
+        size: tuple[int, int],
+        snr_db: Tensor | None = None,
+    ) -> Tensor:
         """Decode received features.
 
         Parameters
@@ -142,13 +162,21 @@ class SemanticCodec(nn.Module):
             (B,) scale of each picture, from its side information.
         size
             (H, W) of the pictures, to crop the padding.
+        snr_db
+            (B,) as `encode` was told.
 
         Returns
         -------
         (B, 3, H, W) float32, not clamped.
         """
-        reliability = (self.feature_power / (self.feature_power + noise_variance)).expand_as(features)
-        z = features * reliability
+        tables = self._tables(features, snr_db)
+        if tables is None:
+            reliability = (self.feature_power / (self.feature_power + noise_variance)).expand_as(features)
+            z = features * reliability
+        else:
+            assert self.gains is not None
+            variance = noise_variance.expand_as(features)
+            z, reliability = self.gains.estimate(features, variance, self.feature_power, *tables)
         scale = scale[:, None, None, None]
         level = scale.log().expand(*features.shape[:3], 1)
         with self._swin_precision(z):
@@ -162,6 +190,22 @@ class SemanticCodec(nn.Module):
         x = x.float() * scale + self.pixel_mean
         restored: Tensor = x.permute(0, 3, 1, 2)[..., : size[0], : size[1]]
         return restored
+
+    def _tables(self, features: Tensor, snr_db: Tensor | None) -> tuple[Tensor, Tensor] | None:
+        if self.gains is None:
+            return None
+        if snr_db is None:
+            snr_db = torch.full((len(features),), NOMINAL_SNR_DB, device=features.device)
+        with torch.autocast(features.device.type, enabled=False):
+            gain, interval = self.gains(snr_db.float())
+        return gain, interval
+
+    def follow_power(self, features: Tensor, snr_db: Tensor | None = None, rate: float = 0.01) -> None:
+        """Let `feature_power` follow the features of a batch, as `encode` gave them."""
+        with torch.no_grad():
+            tables = self._tables(features, snr_db)
+            plain = features if tables is None else features / tables[0]
+            self.feature_power.lerp_(plain.square().mean(dim=(0, 1, 2)).clamp_min(1e-4), rate)
 
     def _swin_precision(self, x: Tensor) -> AbstractContextManager[object]:
         kind = x.device.type

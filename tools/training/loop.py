@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from semstream.codec import checkpoint
 from semstream.codec.air import AirDraw
 from semstream.codec.codec import SemanticCodec, fast_bf16
+from semstream.codec.folded import folded
 from semstream.codec.lapped import widened
 from semstream.codec.linear import fit_linear_code
 from semstream.codec.optimizer import Optimizers
@@ -52,7 +53,13 @@ def new_or_loaded(options: argparse.Namespace, bank: CropBank) -> tuple[Semantic
         if options.stage == 2 and loaded.profile is None:
             raise checkpoint.WeightsError("stage 2 needs weights with a profile; run tools/profile.py on them first")
         codec = widened(loaded.codec, options.lap) if options.lap else loaded.codec
-        return codec.requires_grad_(True), loaded.profile
+        if not options.folds:
+            return codec.requires_grad_(True), loaded.profile
+        if loaded.profile is None:
+            raise checkpoint.WeightsError("--folds needs weights with a profile; run tools/profile.py on them first")
+        importance = loaded.profile.contribution["sensitivity"] * loaded.profile.variance
+        # The profile is of the channels in their old order.
+        return folded(codec, torch.from_numpy(importance), tuple(options.folds)).requires_grad_(True), None
     config = PRESETS[options.preset]
     linear = not options.no_linear_path
     config = replace(
