@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semstream.codec.config import CodecConfig
-from semstream.codec.folding import NOMINAL_SNR_DB, FeatureGains
+from semstream.codec.folding import NOMINAL_SNR_DB, FeatureGains, grid_snr_db, told_snr_db, with_snr
 from semstream.codec.linear import LinearCode
 from semstream.codec.swin import SwinAnalysis, SwinSynthesis, pixels_to_tokens, tokens_to_pixels
 
@@ -37,7 +37,8 @@ class Encoded(NamedTuple):
     features
         (B, h, w, C) float32, unit mean power a picture (with folds: about that, over pictures).
     scale
-        (B,) float32 that the features were divided by, exactly representable in float16.
+        (B,) float32 that the features were divided by, exactly representable in float16. Of a codec with ``told_snr``
+        the last four of its bits say which SNR the encoder was told (`semstream.codec.folding.told_snr_db`).
     """
 
     features: Tensor
@@ -127,20 +128,21 @@ class SemanticCodec(nn.Module):
                 linear = self.linear_analysis(pixels_to_tokens(x, self.config.stride))
                 features = features.float() + (linear if gate is None else linear * _opened(gate))
         features = features.float()
-        tables = self._tables(features, snr_db)
-        if tables is None:
-            exact = features.square().mean(dim=(1, 2, 3)).clamp_min(_LEAST_SCALE**2).sqrt()
-        else:
-            assert self.gains is not None
-            exact = self.gains.scale(features, tables[0]).clamp_min(_LEAST_SCALE)
+        if self.gains is None:
+            return self._scaled(features)
+        if snr_db is None:
+            snr_db = torch.full((len(features),), NOMINAL_SNR_DB, device=features.device)
+        gain, interval = self.gains(grid_snr_db(snr_db.float()))
+        exact = self.gains.scale(features, gain).clamp_min(_LEAST_SCALE)
+        scale = exact + (with_snr(exact, snr_db) - exact).detach()
+        return Encoded(self.gains.fold(features / scale[:, None, None, None], gain, interval), scale)
+
+    def _scaled(self, features: Tensor) -> Encoded:
+        exact = features.square().mean(dim=(1, 2, 3)).clamp_min(_LEAST_SCALE**2).sqrt()
         # The receiver is told the scale in 16 bits, so it is rounded before it is used; gradients pass the rounding, as
         # without them training would make features ever larger in vain.
         scale = exact + (exact.half().float() - exact).detach()
-        features = features / scale[:, None, None, None]
-        if tables is not None:
-            assert self.gains is not None
-            features = self.gains.fold(features, *tables)
-        return Encoded(features, scale)
+        return Encoded(features / scale[:, None, None, None], scale)
 
     def decode(
         self,
@@ -148,7 +150,6 @@ class SemanticCodec(nn.Module):
         noise_variance: Tensor,
         scale: Tensor,
         size: tuple[int, int],
-        snr_db: Tensor | None = None,
     ) -> Tensor:
         """Decode received features.
 
@@ -162,14 +163,12 @@ class SemanticCodec(nn.Module):
             (B,) scale of each picture, from its side information.
         size
             (H, W) of the pictures, to crop the padding.
-        snr_db
-            (B,) as `encode` was told.
 
         Returns
         -------
         (B, 3, H, W) float32, not clamped.
         """
-        tables = self._tables(features, snr_db)
+        tables = self._tables(scale)
         if tables is None:
             reliability = (self.feature_power / (self.feature_power + noise_variance)).expand_as(features)
             z = features * reliability
@@ -191,19 +190,18 @@ class SemanticCodec(nn.Module):
         restored: Tensor = x.permute(0, 3, 1, 2)[..., : size[0], : size[1]]
         return restored
 
-    def _tables(self, features: Tensor, snr_db: Tensor | None) -> tuple[Tensor, Tensor] | None:
+    def _tables(self, scale: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Gains and intervals that the encoder used, as its scale tells."""
         if self.gains is None:
             return None
-        if snr_db is None:
-            snr_db = torch.full((len(features),), NOMINAL_SNR_DB, device=features.device)
-        with torch.autocast(features.device.type, enabled=False):
-            gain, interval = self.gains(snr_db.float())
+        gain, interval = self.gains(told_snr_db(scale))
         return gain, interval
 
-    def follow_power(self, features: Tensor, snr_db: Tensor | None = None, rate: float = 0.01) -> None:
-        """Let `feature_power` follow the features of a batch, as `encode` gave them."""
+    def follow_power(self, encoded: Encoded, rate: float = 0.01) -> None:
+        """Let `feature_power` follow the features of a batch (before their gains), as `encode` gave them."""
         with torch.no_grad():
-            tables = self._tables(features, snr_db)
+            features = encoded.features
+            tables = self._tables(encoded.scale)
             plain = features if tables is None else features / tables[0]
             self.feature_power.lerp_(plain.square().mean(dim=(0, 1, 2)).clamp_min(1e-4), rate)
 

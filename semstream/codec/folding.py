@@ -115,6 +115,33 @@ def assumed_importance(channels: int, folds: tuple[int, ...]) -> NDArray[np.floa
 
 KNOTS_DB = (0.0, 4.0, 8.0, 12.0, 16.0, 20.0)
 NOMINAL_SNR_DB = 10.0
+"""What an encoder assumes that is told nothing."""
+
+_SNR_BITS, _SNR_STEP_DB = 4, 1.5
+
+
+def _snr_code(snr_db: Tensor) -> Tensor:
+    return (snr_db / _SNR_STEP_DB).round().clamp(0, 2**_SNR_BITS - 1)
+
+
+def grid_snr_db(snr_db: Tensor) -> Tensor:
+    """The nearest SNR that a scale can tell: 0, 1.5, … 22.5 dB."""
+    return _snr_code(snr_db) * _SNR_STEP_DB
+
+
+def with_snr(scale: Tensor, snr_db: Tensor) -> Tensor:
+    """(B,) scales rounded to float16 whose last four bits say the SNR; six bits of the mantissa are left: 0.8 %.
+
+    The receiver needs both with every frame, and so it costs no bit more, and no field in any header.
+    """
+    bits = scale.half().view(torch.int16).int()
+    rounded = (bits + 2 ** (_SNR_BITS - 1)) & -(2**_SNR_BITS)
+    return (rounded | _snr_code(snr_db).int()).to(torch.int16).view(torch.float16).float()
+
+
+def told_snr_db(scale: Tensor) -> Tensor:
+    """(B,) SNR in dB that `with_snr` put into scales."""
+    return (scale.half().view(torch.int16).int() & (2**_SNR_BITS - 1)).float() * _SNR_STEP_DB
 
 
 class FeatureGains(nn.Module):
@@ -149,7 +176,8 @@ class FeatureGains(nn.Module):
         at = ((snr_db - KNOTS_DB[0]) / step).clamp(0, len(KNOTS_DB) - 1)
         knots = torch.arange(len(KNOTS_DB), device=at.device)
         hat = (1 - (at[:, None] - knots).abs()).clamp_min(0)
-        gain, interval = (hat @ table.float() for table in (self.gain_table, self.interval_table))
+        with torch.autocast(hat.device.type, enabled=False):
+            gain, interval = (hat @ table.float() for table in (self.gain_table, self.interval_table))
         return gain.exp()[:, None, None], interval.exp()[:, None, None]
 
     def scale(self, features: Tensor, gain: Tensor) -> Tensor:

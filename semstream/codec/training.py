@@ -136,16 +136,17 @@ class TrainingStep(nn.Module):
         told = None
         if self.codec.config.told_snr:  # a transmitter knows its channel more or less
             told = snr_db + self.draw.told_error_db * torch.randn(snr_db.shape, generator=self.generator, device=snr_db.device)
-        features, scale = self.codec.encode(pictures, told)
+        encoded = self.codec.encode(pictures, told)
         if self.training:
-            self.codec.follow_power(features.detach(), told)
+            self.codec.follow_power(encoded)
+        features, scale = encoded
         variance = draw_noise_variance(tuple(features.shape), self.draw, self.generator, snr_db)
         if self.quantization is None:
             sent = draw_sent(len(features), self.importance, self.draw, self.generator)
             received, variance = send(features, variance, sent, self.generator)
         else:
             received, variance = self._through_quantizer(features, variance, self.quantization)
-        restored = self.codec.decode(received, variance, scale, (pictures.shape[-2], pictures.shape[-1]), told)
+        restored = self.codec.decode(received, variance, scale, (pictures.shape[-2], pictures.shape[-1]))
         distance = None
         if self.distance is not None and self.loss == "perceptual":
             distance = self.distance(pictures, restored.clamp(0, 1))

@@ -32,7 +32,7 @@ def validation(
             variance = (10 ** (-snr_db / 10) * power).expand_as(features)
             noise = torch.randn(features.shape, generator=generator, device=pictures.device)
             size = (pictures.shape[-2], pictures.shape[-1])
-            restored = codec.decode(features + variance.sqrt() * noise, variance, scale, size, told).clamp(0, 1)
+            restored = codec.decode(features + variance.sqrt() * noise, variance, scale, size).clamp(0, 1)
             mse = (restored - pictures).square().mean(dim=(1, 2, 3))
             psnr.append(float((-10 * mse.log10()).mean()))
             if distance is not None:
