@@ -55,7 +55,9 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def contributions(codec: SemanticCodec, crops: np.ndarray, probes: int, seed: int) -> dict[str, np.ndarray]:
+def contributions(
+    codec: SemanticCodec, crops: np.ndarray, probes: int, seed: int, noise_db: float = 15.0
+) -> dict[str, np.ndarray]:
     """(C,) contribution of each channel by each method, mean over pictures of factors that sum to 1."""
     totals: dict[str, torch.Tensor] = {}
     generator = torch.Generator().manual_seed(seed)
@@ -65,10 +67,15 @@ def contributions(codec: SemanticCodec, crops: np.ndarray, probes: int, seed: in
         for start in starts:
             pictures = torch.from_numpy(crops[start : start + 50]).permute(0, 3, 1, 2).float() / 255
             with torch.no_grad():
-                features, scale = codec.encode(pictures)
+                features, scale = codec.encode(pictures, drawn_snr_db(len(pictures), generator))
+                noise_variance = torch.full_like(features, 10 ** (-noise_db / 10)) if codec.gains else torch.zeros(())
+                noise = noise_variance.sqrt() * torch.randn(features.shape, generator=generator)
+                features = features + noise if codec.gains else features
 
-            def decode(s: torch.Tensor, scale: torch.Tensor = scale) -> torch.Tensor:
-                return codec.decode(s, torch.zeros(()), scale, size)
+            def decode(
+                s: torch.Tensor, scale: torch.Tensor = scale, noise_variance: torch.Tensor = noise_variance
+            ) -> torch.Tensor:
+                return codec.decode(s, noise_variance, scale, size)
 
             measured = {
                 "gradient": methods.gradient(decode, features, pictures),
@@ -83,15 +90,24 @@ def contributions(codec: SemanticCodec, crops: np.ndarray, probes: int, seed: in
     return {name: (total / total.sum()).numpy().astype(np.float32) for name, total in totals.items()}
 
 
+def drawn_snr_db(count: int, generator: torch.Generator) -> torch.Tensor:
+    """(count,) SNRs to tell the encoder: one profile serves all."""
+    return 20 * torch.rand(count, generator=generator)
+
+
 def feature_samples(codec: SemanticCodec, batches: list[np.ndarray], limit: int = 400_000, seed: int = 0) -> np.ndarray:
     """(N, C) features of all pictures, thinned to `limit` a channel, as many from small pictures as from large ones."""
     parts = []
     random = np.random.default_rng(seed)
+    generator = torch.Generator().manual_seed(seed)
     with torch.inference_mode():
         for crops in batches:
             rows = [
-                codec.encode(torch.from_numpy(crops[i : i + 50]).permute(0, 3, 1, 2).float() / 255).features
-                for i in range(0, len(crops), 50)
+                codec.encode(part, drawn_snr_db(len(part), generator)).features
+                for part in (
+                    torch.from_numpy(crops[i : i + 50]).permute(0, 3, 1, 2).float() / 255
+                    for i in range(0, len(crops), 50)
+                )
             ]
             part = torch.cat(rows).reshape(-1, codec.config.channels).numpy()
             keep = limit // len(batches)
@@ -141,7 +157,8 @@ def main() -> None:
         distortion=distortion,
     )
     # The decoder weighs features by this power, so it should be that of the calibration set.
-    loaded.codec.feature_power.copy_(torch.from_numpy(profile.variance).clamp_min(1e-4))
+    if loaded.codec.gains is None:
+        loaded.codec.feature_power.copy_(torch.from_numpy(profile.variance).clamp_min(1e-4))
     facts = {key: value for key, value in loaded.metadata.items() if key != "config"}
     facts["profile"] = json.dumps(
         {

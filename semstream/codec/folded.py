@@ -1,4 +1,4 @@
-"""A codec with folds, begun from one without."""
+"""A codec with (more) folds, begun from one with fewer or none."""
 
 from __future__ import annotations
 
@@ -10,49 +10,75 @@ from torch import Tensor
 from semstream.codec.codec import SemanticCodec
 
 
-def folded(codec: SemanticCodec, importance: Tensor, folds: tuple[int, ...]) -> SemanticCodec:
-    """A codec whose channels stand in order of importance, and whose least important ones carry folds.
+def linear_importance(codec: SemanticCodec) -> Tensor:
+    """(C,) what the picture would lose with each channel, were the decoder its linear path alone."""
+    weight = codec.linear_synthesis.weight.detach()
+    gain = weight.square().sum(dim=[i for i in range(weight.ndim) if i != 1])
+    return gain * codec.feature_power
+
+
+def folded(codec: SemanticCodec, folds: tuple[int, ...]) -> SemanticCodec:
+    """A codec whose plain channels stand in order of importance, the least important ones replaced by folds.
 
     Parameters
     ----------
     codec
-        Codec without told SNR.
-    importance
-        (C,) of each channel: its sensitivity times its power.
+        Any codec; of folds that it has, those that are told anew keep what they have learned.
     folds
-        Channels that are sent twice, counted from the most important one.
+        Channels that are sent again, counted from the most important one (by `linear_importance`); the same one
+        several times for finer and finer folds.
 
     Raises
     ------
     ValueError
-        If the codec is told the SNR already.
+        If the codec has no linear path, or fewer plain channels already than the folds would leave.
     """
-    if codec.config.told_snr:
-        raise ValueError("codec: is told the SNR already; folds can be added to one that is not")
-    order = importance.argsort(descending=True)
-    plain = codec.config.channels - len(folds)
+    if not codec.config.linear_path:
+        raise ValueError("codec: has no linear path, whose features are folded")
+    channels, had = codec.config.channels, len(codec.config.folds)
+    plain, wanted = channels - had, channels - len(folds)
+    if wanted > plain:
+        raise ValueError(f"codec: {had} channels carry folds already; expected as many folds or more, got {len(folds)}")
+    order = linear_importance(codec)[:plain].argsort(descending=True)
+    place = {int(channel): i for i, channel in enumerate(order)}
+    kept = _same_folds([place[base] for base in codec.config.folds], list(folds))
+    # Where a channel comes from: those that are new folds come from plain ones that are dropped.
+    dropped = iter(order[wanted:].tolist())
+    of_folds = [plain + kept[i] if i in kept else next(dropped, plain) for i in range(len(folds))]
+    source = torch.tensor(order[:wanted].tolist() + of_folds)
+    fresh = torch.tensor([wanted + i for i in range(len(folds)) if i not in kept], dtype=torch.long)
+
     new = SemanticCodec(replace(codec.config, told_snr=True, folds=folds))
-    state = codec.state_dict()
-    c = codec.config.channels
+    state = {name: value.clone() for name, value in codec.state_dict().items() if not name.startswith("gains.")}
     for name in ("analysis.head", "analysis.gate", "linear_analysis"):
         for part in (".weight", ".bias"):
             if name + part in state:
-                state[name + part] = state[name + part][order]
-    state["feature_power"] = state["feature_power"][order]
-    synthesis = state["linear_synthesis.weight"][:, order].clone()
-    synthesis[:, plain:] = 0  # what a fold tells is in the channel that it folds
-    state["linear_synthesis.weight"] = synthesis
-    embed = state["synthesis.embed.weight"].clone()
-    embed[:, :c], embed[:, c : 2 * c] = embed[:, order], embed[:, c + order]
-    embed[:, plain:c] = 0
-    embed[:, c + plain : 2 * c] = 0
-    state["synthesis.embed.weight"] = embed
+                state[name + part] = state[name + part][source]
+    state["feature_power"] = state["feature_power"][source]
+    state["feature_power"][fresh] = 1 / 3
+    state["linear_synthesis.weight"] = state["linear_synthesis.weight"][:, source]
+    state["linear_synthesis.weight"][:, fresh] = 0  # what a fold tells is in the channel that it folds
+    embed = state["synthesis.embed.weight"]
+    embed[:, : 2 * channels] = embed[:, torch.cat((source, channels + source))]
+    embed[:, torch.cat((fresh, channels + fresh))] = 0
     for part in (".weight", ".bias"):
         if "synthesis.gate" + part in state:
-            gate = state["synthesis.gate" + part]
-            state["synthesis.gate" + part] = torch.cat((gate[order], gate[c + order]))
-    tables = {name: value for name, value in new.state_dict().items() if name.startswith("gains.")}
-    new.load_state_dict(state | tables)
-    with torch.no_grad():
-        new.feature_power[plain:] = 1 / 3
+            state["synthesis.gate" + part] = state["synthesis.gate" + part][torch.cat((source, channels + source))]
+    for name, table in new.state_dict().items():
+        if name.startswith("gains."):
+            state[name] = table.clone()
+    if codec.gains is not None:
+        old = codec.gains.state_dict()
+        stay = torch.tensor([i for i in range(channels) if i not in fresh])
+        state["gains.gain_table"][:, stay] = old["gain_table"][:, source[stay]]
+        for i, j in kept.items():
+            state["gains.interval_table"][:, i] = old["interval_table"][:, j]
+    new.load_state_dict(state)
     return new
+
+
+def _same_folds(old: list[int], new: list[int]) -> dict[int, int]:
+    """Which of the new folds (by number) are which of the old ones: the same level of the same channel."""
+    levels = {(base, old[:j].count(base)): j for j, base in enumerate(old)}
+    named = ((i, (base, new[:i].count(base))) for i, base in enumerate(new))
+    return {i: levels[fold] for i, fold in named if fold in levels}

@@ -165,8 +165,8 @@ class FeatureGains(nn.Module):
         sigma = 10 ** (-torch.tensor(KNOTS_DB) / 20)
         levels = [folds[:i].count(base) for i, base in enumerate(folds)]
         for i, level in enumerate(levels):
-            interval[:, i] = (2.2 * sigma / 2.5**level).clamp_min(0.15).log()
-            gain[:, channels - len(folds) + i] = (4.2 * sigma.clamp(0.22, 0.5)).log() - 0.35 * min(i, 2)
+            interval[:, i] = (2.3 * sigma / 2**level).clamp_min(0.1).log()
+            gain[:, channels - len(folds) + i] = (1.4 * (sigma / 0.4).sqrt()).log()
         self.gain_table = nn.Parameter(gain)
         self.interval_table = nn.Parameter(interval)
 
@@ -195,7 +195,9 @@ class FeatureGains(nn.Module):
         sent = features[..., :plain] * gain[..., :plain]
         return torch.cat((sent, gain[..., plain:] * triangle(sent[..., list(self.folds)] / interval)), dim=-1)
 
-    def estimate(self, received: Tensor, noise_variance: Tensor, power: Tensor, gain: Tensor, interval: Tensor) -> Estimate:
+    def estimate(
+        self, received: Tensor, noise_variance: Tensor, power: Tensor, gain: Tensor, interval: Tensor
+    ) -> Estimate:
         """Features before gains and folds, and how far each can be trusted (its Wiener gain), from what was received.
 
         Parameters

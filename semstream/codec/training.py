@@ -135,7 +135,9 @@ class TrainingStep(nn.Module):
         snr_db = draw_snr(len(pictures), self.draw, self.generator)
         told = None
         if self.codec.config.told_snr:  # a transmitter knows its channel more or less
-            told = snr_db + self.draw.told_error_db * torch.randn(snr_db.shape, generator=self.generator, device=snr_db.device)
+            told = snr_db + self.draw.told_error_db * torch.randn(
+                snr_db.shape, generator=self.generator, device=snr_db.device
+            )
         encoded = self.codec.encode(pictures, told)
         if self.training:
             self.codec.follow_power(encoded)

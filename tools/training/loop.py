@@ -55,11 +55,8 @@ def new_or_loaded(options: argparse.Namespace, bank: CropBank) -> tuple[Semantic
         codec = widened(loaded.codec, options.lap) if options.lap else loaded.codec
         if not options.folds:
             return codec.requires_grad_(True), loaded.profile
-        if loaded.profile is None:
-            raise checkpoint.WeightsError("--folds needs weights with a profile; run tools/profile.py on them first")
-        importance = loaded.profile.contribution["sensitivity"] * loaded.profile.variance
         # The profile is of the channels in their old order.
-        return folded(codec, torch.from_numpy(importance), tuple(options.folds)).requires_grad_(True), None
+        return folded(codec, tuple(options.folds)).requires_grad_(True), None
     config = PRESETS[options.preset]
     linear = not options.no_linear_path
     config = replace(
