@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semstream.codec.config import CodecConfig
-from semstream.codec.folding import NOMINAL_SNR_DB, FeatureGains, grid_snr_db, told_snr_db, with_snr
+from semstream.codec.folding import NOMINAL_SNR_DB, FeatureGains, between_knots, grid_snr_db, told_snr_db, with_snr
 from semstream.codec.linear import LinearCode
 from semstream.codec.swin import SwinAnalysis, SwinSynthesis, pixels_to_tokens, tokens_to_pixels
 
@@ -121,18 +121,21 @@ class SemanticCodec(nn.Module):
             (B,) Es/N0 that the features are meant for; `NOMINAL_SNR_DB` without it. Only codecs with ``told_snr`` ask.
         """
         x = pad_to_multiple(pictures, self.config.stride).permute(0, 2, 3, 1) - self.pixel_mean
+        hats = None
+        if self.gains is not None:
+            if snr_db is None:
+                snr_db = torch.full((len(x),), NOMINAL_SNR_DB, device=x.device)
+            hats = between_knots(grid_snr_db(snr_db.float()))
         with self._swin_precision(x):
-            features, gate = self.analysis(x)
+            features, gate = self.analysis(x, hats)
         if self.config.linear_path:
             with torch.autocast(x.device.type, enabled=False):
                 linear = self.linear_analysis(pixels_to_tokens(x, self.config.stride))
                 features = features.float() + (linear if gate is None else linear * _opened(gate))
         features = features.float()
-        if self.gains is None:
+        if self.gains is None or snr_db is None or hats is None:
             return self._scaled(features)
-        if snr_db is None:
-            snr_db = torch.full((len(features),), NOMINAL_SNR_DB, device=features.device)
-        gain, interval = self.gains(grid_snr_db(snr_db.float()))
+        gain, interval = self.gains(hats)
         exact = self.gains.scale(features, gain).clamp_min(_LEAST_SCALE)
         scale = exact + (with_snr(exact, snr_db) - exact).detach()
         return Encoded(self.gains.fold(features / scale[:, None, None, None], gain, interval), scale)
@@ -194,7 +197,7 @@ class SemanticCodec(nn.Module):
         """Gains and intervals that the encoder used, as its scale tells."""
         if self.gains is None:
             return None
-        gain, interval = self.gains(told_snr_db(scale))
+        gain, interval = self.gains(between_knots(told_snr_db(scale)))
         return gain, interval
 
     def follow_power(self, encoded: Encoded, rate: float = 0.01) -> None:

@@ -65,7 +65,7 @@ def folded(codec: SemanticCodec, folds: tuple[int, ...]) -> SemanticCodec:
         if "synthesis.gate" + part in state:
             state["synthesis.gate" + part] = state["synthesis.gate" + part][torch.cat((source, channels + source))]
     for name, table in new.state_dict().items():
-        if name.startswith("gains."):
+        if name.startswith(("gains.", "analysis.told.")) and name not in state:
             state[name] = table.clone()
     if codec.gains is not None:
         old = codec.gains.state_dict()

@@ -144,6 +144,13 @@ def told_snr_db(scale: Tensor) -> Tensor:
     return (scale.half().view(torch.int16).int() & (2**_SNR_BITS - 1)).float() * _SNR_STEP_DB
 
 
+def between_knots(snr_db: Tensor) -> Tensor:
+    """(B,) SNR in dB to its weights (B, knots) on `KNOTS_DB`: two neighbours share 1; constant beyond the ends."""
+    at = ((snr_db - KNOTS_DB[0]) / (KNOTS_DB[1] - KNOTS_DB[0])).clamp(0, len(KNOTS_DB) - 1)
+    knots = torch.arange(len(KNOTS_DB), device=at.device)
+    return (1 - (at[:, None] - knots).abs()).clamp_min(0)
+
+
 class FeatureGains(nn.Module):
     """Gain of each feature and intervals of the folds, for the SNR that the encoder is told.
 
@@ -170,12 +177,8 @@ class FeatureGains(nn.Module):
         self.gain_table = nn.Parameter(gain)
         self.interval_table = nn.Parameter(interval)
 
-    def forward(self, snr_db: Tensor) -> tuple[Tensor, Tensor]:
-        """(B,) SNR in dB to gains (B, 1, 1, C) and intervals (B, 1, 1, folds)."""
-        step = KNOTS_DB[1] - KNOTS_DB[0]
-        at = ((snr_db - KNOTS_DB[0]) / step).clamp(0, len(KNOTS_DB) - 1)
-        knots = torch.arange(len(KNOTS_DB), device=at.device)
-        hat = (1 - (at[:, None] - knots).abs()).clamp_min(0)
+    def forward(self, hat: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, knots) as `between_knots` gives to gains (B, 1, 1, C) and intervals (B, 1, 1, folds)."""
         with torch.autocast(hat.device.type, enabled=False):
             gain, interval = (hat @ table.float() for table in (self.gain_table, self.interval_table))
         return gain.exp()[:, None, None], interval.exp()[:, None, None]
