@@ -53,5 +53,4 @@ class SwinEncoder(NetworkBlock):
         s = self.settings
         name = {"given": "snr_db", "estimated": "snr_estimate_db"}.get(s.snr)
         told = frame.tags.get(name) if name else None
-        known = isinstance(told, (int, float)) and not math.isnan(told)
-        return float(told if known else s.fixed_snr_db)
+        return float(told) if isinstance(told, (int, float)) and not math.isnan(told) else float(s.fixed_snr_db)

@@ -56,7 +56,7 @@ def flowgraph(
             b.BandwidthSchedule(hold=dwell, low=1 / 6),
             b.SnrEstimator(channel=channel, memory=0, pilots=256),
         )
-    graph.connect(camera, bandwidth, sweep, estimator, b.SwinEncoder(), classify)
+    graph.connect(camera, bandwidth, sweep, estimator, b.SwinEncoder(snr=snr), classify)
 
     branches: dict[str, list[Block]]
     if modulation == "pam":

@@ -57,7 +57,7 @@ def draw_snr(batch: int, draw: AirDraw, generator: torch.Generator) -> Tensor:
 
 
 def draw_noise_variance(
-    shape: tuple[int, ...], draw: AirDraw, generator: torch.Generator, mean_snr_db: Tensor
+    shape: tuple[int, ...], draw: AirDraw, generator: torch.Generator, mean_snr_db: Tensor | None = None
 ) -> Tensor:
     """Draw the noise variance of every feature of a batch.
 
@@ -70,7 +70,7 @@ def draw_noise_variance(
     generator
         Source of the draw; its device is the result's.
     mean_snr_db
-        (B,) mean SNR of each picture, as drawn by `draw_snr`.
+        (B,) mean SNR of each picture; drawn by `draw_snr` where it is not given.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def draw_noise_variance(
     def uniform(*size: int) -> Tensor:
         return torch.rand(size, generator=generator, device=device)
 
-    snr_db = mean_snr_db[:, None]
+    snr_db = (draw_snr(batch, draw, generator) if mean_snr_db is None else mean_snr_db)[:, None]
     symbols = (count + 1) // 2
     scattered = torch.randn((2, batch, symbols), generator=generator, device=device) / 2**0.5
     rayleigh = scattered.square().sum(0)

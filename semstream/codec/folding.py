@@ -9,8 +9,15 @@ magnifying glass that folds back on itself, a triangle wave (continuous, so that
 
 The first look says on which slope the value lies, the second where on it: the classic analog bandwidth expansion
 (C. Shannon, "Communication in the presence of noise", 1949; V. Vaishampayan and S. Costa, "Curves on a sphere,
-shift-map dynamics, and error control for continuous alphabet sources", 2003). The receiver takes the mean over all slopes
-by their probability, in closed form, so that a feature whose slope is in doubt falls back to the first look.
+shift-map dynamics, and error control for continuous alphabet sources", 2003). The receiver takes the mean over all
+slopes by their probability, in closed form, so that a feature whose slope is in doubt falls back to the first look.
+A third look, with shorter slopes, tells from the second as the second from the first.
+
+A Laplacian value at q times the noise power in all: by how many dB a look of two uses, and of three, is closer
+than one use of power q: 0.3 and 0.3 at 7 dB, 0.7 and 1.3 at 10 dB, 1.5 and 2.6 at 13 dB, 2.4 and 4.2 at 16 dB, 3.1 and
+5.5 at 19 dB, 4.2 and 6.8 at 22 dB. On the importance of the 32 channels of `swin-c32`, power shared out anew, the
+strongest channel sent four times and the next three twice promise 0.7 / 1.0 / 1.3 / 1.6 / 1.6 dB at 1 / 4 / 7 / 10 /
+13 dB; more folds win nothing from 10 dB on. The card of the weights says what came of it.
 
 Gains and intervals follow the SNR that the encoder is told (and that the decoder is told of): at low SNR the
 strong features take the power, and folds open.
@@ -134,9 +141,9 @@ def with_snr(scale: Tensor, snr_db: Tensor) -> Tensor:
 
     The receiver needs both with every frame, and so it costs no bit more, and no field in any header.
     """
-    bits = scale.half().view(torch.int16).int()
-    rounded = (bits + 2 ** (_SNR_BITS - 1)) & -(2**_SNR_BITS)
-    return (rounded | _snr_code(snr_db).int()).to(torch.int16).view(torch.float16).float()
+    bits, code = scale.half().view(torch.int16).int(), _snr_code(snr_db).int()
+    rounded = (bits - code + 2 ** (_SNR_BITS - 1)) & -(2**_SNR_BITS)
+    return (rounded | code).to(torch.int16).view(torch.float16).float()
 
 
 def told_snr_db(scale: Tensor) -> Tensor:
@@ -184,7 +191,7 @@ class FeatureGains(nn.Module):
         return gain.exp()[:, None, None], interval.exp()[:, None, None]
 
     def scale(self, features: Tensor, gain: Tensor) -> Tensor:
-        """(B,) scale that brings (B, h, w, C) features, times their gains, to unit mean power, folds expected at A²/3."""
+        """(B,) scale that brings (B, h, w, C) features times their gains to unit mean power, a fold counted as A²/3."""
         plain = features.shape[-1] - len(self.folds)
         folded = gain[..., plain:].square().sum(dim=(1, 2, 3)) / 3
         power = (features * gain)[..., :plain].square().sum(-1).mean(dim=(1, 2))

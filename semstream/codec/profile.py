@@ -71,8 +71,12 @@ class Profile:
 
     @property
     def am_gm_db(self) -> float:
-        """Most that unequal bits can win over equal bits, in dB: arithmetic over geometric mean of w_j·σ_j²."""
-        return am_gm_db(self.contribution["sensitivity"] * self.variance)
+        """Most that unequal bits can win over equal bits, in dB: arithmetic over geometric mean of w_j·σ_j².
+
+        Of a codec with folds: over the features that are not folds, as if no fold were sent.
+        """
+        weight = self.contribution["sensitivity"] if self.unfolded is None else self.unfolded
+        return am_gm_db((weight * self.variance)[weight > 0])
 
     def classes(self, count: int, contribution: str = "sensitivity") -> NDArray[np.uint8]:
         """(C,) class of each channel, 0 the most important; `count` 0 means a class a channel."""
@@ -222,6 +226,9 @@ class Profile:
         unsent = share @ (whole * variance)
         quantized = share @ (weight[:, None] * distortion)
         quantized[:, 0] = unsent
+        # Never worth a bit, so that they get none:
+        worthless = np.maximum(unsent, 1e-9 * unsent.sum())[:, None] * (1 + 1e-3 * np.arange(distortion.shape[1]))
+        quantized[unsent == 0] = worthless[unsent == 0]
         if noise_variance <= 0 and not most_features:
             return alone(quantized)
         centroids = quantizer == "lloyd_max"
@@ -236,8 +243,7 @@ class Profile:
             bits = np.full(len(sizes), MAX_BITS, np.uint8)
             for _ in range(2):  # the bits set the power of the levels, which sets the noise that the bits are for
                 power = (sizes * level_power[np.arange(len(sizes)), bits])[kept].sum() / sizes[kept].sum()
-                # Never worth a bit, so that it gets none:
-                table = unsent[:, None] * (1 + 1e-3 * np.arange(distortion.shape[1]))
+                table = worthless.copy()
                 noise = noise_variance * power
                 table[kept] = share[kept] @ air_distortion(variance, distortion, weight, noise, centroids)
                 table[kept, 0] = 1e3 * unsent.sum()

@@ -105,9 +105,10 @@ class SwinAnalysis(nn.Module):
         self.gate = nn.Linear(config.widths[-1], config.channels) if config.gated else None
         self.told = None
         if config.told_snr:
-            self.told = nn.ModuleList(nn.Linear(len(KNOTS_DB), width, bias=False) for width in config.widths)
-            for layer in self.told:
+            layers = [nn.Linear(len(KNOTS_DB), width, bias=False) for width in config.widths]
+            for layer in layers:
                 nn.init.zeros_(layer.weight)
+            self.told = nn.ModuleList(layers)
 
     def forward(self, x: Tensor, told: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """(B, H, W, 3), centred, to features and the logarithm of the gates, (B, H/stride, W/stride, C) each.

@@ -171,7 +171,7 @@ class Simulator:
             raise CaseError(f"{case.label}: {error}") from None
         amplitudes, noise = from_symbols(*heard.reception, sent.size, gain)
         value, variance = self.coder.observe(amplitudes, noise, coded.side, mode=case.dequantize or "linear")
-        side_bits = coded.side.side_bits + (0 if scheme == "none" else SCALE_BITS)
+        side_bits = coded.side.side_bits + SCALE_BITS
         return value, variance, (coded.side.payload_bits, side_bits, features.size, heard.channel_uses)
 
     def _air(self, case: Case) -> Air:
