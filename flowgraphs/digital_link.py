@@ -55,10 +55,19 @@ def flowgraph(
     # With credit for several frames some wait where it takes longest, and are decoded together.
     graph = Flowgraph("digital_link", policy="drop_oldest" if fps else "block", credit=CREDIT)
 
-    sweep, classify = SnrSweep(snr_db=snr_db, hold=hold), ContributionClassifier()
-    graph.connect(swept_pictures(source, size, frames, hold, fps), sweep, SwinEncoder(), classify)
+    sweep = SnrSweep(snr_db=snr_db, hold=hold)
+    graph.connect(swept_pictures(source, size, frames, hold, fps), sweep)
 
-    for branch in names(branches, BRANCHES):
+    wanted = names(branches, BRANCHES)
+    # Bits that arrive are free of noise, so their features are made for the least of it.
+    kinds = {"amplitudes": {"snr": "given"}, "bits": {"snr": "fixed", "fixed_snr_db": 20.0}}
+    classified = {}
+    for kind in {"amplitudes" if branch == "pam" else "bits": None for branch in wanted}:
+        classified[kind] = ContributionClassifier(name=f"{kind}.classifier")
+        graph.connect(sweep, SwinEncoder(name=f"{kind}.encoder", **kinds[kind]), classified[kind])
+
+    for branch in wanted:
+        classify = classified["amplitudes" if branch == "pam" else "bits"]
         transmitter, demodulator = modulation(branch, (size, size), design_snr, weights)
         air = FadingChannel(channel=channel, noise_key="air")
         sink = MetricSink(name=f"{branch}.metrics", branch=branch)

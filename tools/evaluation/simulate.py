@@ -11,6 +11,7 @@ a flowgraph whose `FadingChannel` has ``noise_key="air"`` gives the same picture
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -118,7 +119,8 @@ class Simulator:
 
     def transmit(self, batch: Batch, case: Case) -> tuple[Picture, list[tuple[int, int, int, int]], float]:
         """Send a batch: received pictures; payload bits, side bits, features and channel uses of each; seconds each."""
-        encoded = self.encode(batch, case.snr_db)
+        # Bits that arrive are free of noise, so features are made for the least of it: 0.3 to 0.4 dB over LDPC.
+        encoded = self.encode(batch, case.snr_db if case.modulation == "pam" else math.inf)
         begin = time.perf_counter()
         size = (batch.pictures.shape[1], batch.pictures.shape[2])
         if case.modulation == "pam":
