@@ -34,6 +34,7 @@ from torch import Tensor, nn
 
 SLOPES = 7
 _LEAST_VARIANCE = 1e-6
+_FAR = 40.0
 
 
 def triangle(x: Tensor) -> Tensor:
@@ -79,32 +80,30 @@ def unfold(first: Estimate, received: Tensor, noise_variance: Tensor, amplitude:
     there = middle + rising * torch.maximum(torch.minimum(received[..., None], limit), -limit) / slope
     mean = (c * w + there * v) / (v + w) - c
     spread = (v * w / (v + w)).sqrt()
-    far = 40 * offset.sign() * (offset.abs() == reach)
-    low = (middle - d - c - mean) / spread
-    high = (middle + d - c - mean) / spread
-    low = torch.where(far < 0, far, low.clamp(-40, 40))
-    high = torch.where(far > 0, far, high.clamp(-40, 40))
-    agree = -(c - there).square() / (2 * (v + w))
+    # (2, …, slopes): where each slope begins and ends, in standard deviations from its own mean.
+    ends = torch.stack((middle - d, middle + d)).sub_(c).sub(mean).div(spread).clamp(-_FAR, _FAR)
+    ends = torch.where(_outermost(ends), _FAR * offset.sign(), ends)
+    agree = (c - there).square() / (-2 * (v + w))
     weight = (agree - agree.amax(-1, keepdim=True)).exp()
-    held = weight * (_below(high) - _below(low))
-    density_low, density_high = weight * _density(low), weight * _density(high)
-    first_moment = mean * held + spread * (density_low - density_high)
+    below = torch.special.ndtr(ends)
+    density = torch.exp(ends.square() * -0.5) * (spread * (2 * torch.pi) ** -0.5)
+    held = below[1] - below[0]
+    density_low, density_high = density.unbind()
+    first_moment = mean * held + density_low - density_high
     second_moment = (mean.square() + spread.square()) * held
-    second_moment = second_moment + spread * (
-        (2 * mean + spread * low) * density_low - (2 * mean + spread * high) * density_high
-    )
-    total = held.sum(-1) + 1e-12
-    shift = first_moment.sum(-1) / total
-    variance = second_moment.sum(-1) / total - shift.square()
+    moved = density * torch.addcmul(2 * mean, spread, ends)
+    second_moment = second_moment + moved[0] - moved[1]
+    total = (weight * held).sum(-1) + 1e-12
+    shift = (weight * first_moment).sum(-1) / total
+    variance = (weight * second_moment).sum(-1) / total - shift.square()
     return Estimate(first.mean + shift, torch.maximum(variance, 1e-3 * first.variance.clamp_min(_LEAST_VARIANCE)))
 
 
-def _below(x: Tensor) -> Tensor:
-    return 0.5 * (1 + torch.erf(x / 2**0.5))
-
-
-def _density(x: Tensor) -> Tensor:
-    return torch.exp(-x.square() / 2) / (2 * torch.pi) ** 0.5
+def _outermost(ends: Tensor) -> Tensor:
+    """Where the first slope begins and the last one ends."""
+    outer = torch.zeros((2, SLOPES), dtype=torch.bool, device=ends.device)
+    outer[0, 0] = outer[1, -1] = True
+    return outer.reshape(2, *(1,) * (ends.ndim - 2), SLOPES)
 
 
 def assumed_importance(channels: int, folds: tuple[int, ...]) -> NDArray[np.float32]:
@@ -181,6 +180,11 @@ class FeatureGains(nn.Module):
         for i, level in enumerate(levels):
             interval[:, i] = (2.3 * sigma / 2**level).clamp_min(0.1).log()
             gain[:, channels - len(folds) + i] = (1.4 * (sigma / 0.4).sqrt()).log()
+        # Those of one level are unfolded together: the bases, the channels that fold them, and the folds' numbers.
+        self._levels: list[tuple[list[int], list[int], list[int]]] = []
+        for level in range(max(levels, default=-1) + 1):
+            numbers = [i for i, other in enumerate(levels) if other == level]
+            self._levels.append(([folds[i] for i in numbers], [channels - len(folds) + i for i in numbers], numbers))
         self.gain_table = nn.Parameter(gain)
         self.interval_table = nn.Parameter(interval)
 
@@ -219,18 +223,17 @@ class FeatureGains(nn.Module):
         """
         prior = power * gain.square()
         reliability = prior / (prior + noise_variance)
-        mean = received * reliability
-        columns, trusts = list(mean.unbind(-1)), list(reliability.unbind(-1))
-        plain = received.shape[-1] - len(self.folds)
-        for i, base in enumerate(self.folds):
-            channel = plain + i
-            p = prior[..., base]
+        # Written to below, which gradients of these must not see.
+        mean, reliability = received * reliability, reliability.clone()
+        for bases, channels, numbers in self._levels:
+            p = prior[..., bases]
             found = unfold(
-                Estimate(columns[base], p * (1 - trusts[base])),
-                received[..., channel],
-                noise_variance[..., channel],
-                gain[..., channel],
-                interval[..., i],
+                Estimate(mean[..., bases], p * (1 - reliability[..., bases])),
+                received[..., channels],
+                noise_variance[..., channels],
+                gain[..., channels],
+                interval[..., numbers],
             )
-            columns[base], trusts[base] = found.mean, (1 - found.variance / p).clamp(0, 1)
-        return Estimate(torch.stack(columns, -1) / gain, torch.stack(trusts, -1))
+            mean[..., bases] = found.mean
+            reliability[..., bases] = (1 - found.variance / p).clamp(0, 1)
+        return Estimate(mean / gain, reliability)
