@@ -69,7 +69,8 @@ def new_or_loaded(options: argparse.Namespace, bank: CropBank) -> tuple[Semantic
     crops = bank.batch(max(400, 4000 * 32**2 // options.crop**2)).permute(0, 2, 3, 1)
     side = options.crop // config.stride * config.stride
     patches = pixels_to_tokens(crops[:, :side, :side], config.stride).flatten(0, 2).cpu().numpy()
-    return SemanticCodec(config, fit_linear_code(patches, config.channels)), None
+    codec = SemanticCodec(config, fit_linear_code(patches, config.channels))
+    return folded(codec, tuple(options.folds)) if options.folds else codec, None
 
 
 class Training:
@@ -101,6 +102,8 @@ class Training:
         if options.freeze_encoder:
             self.codec.analysis.requires_grad_(False)
             self.codec.linear_analysis.requires_grad_(False)
+            if self.codec.gains is not None:
+                self.codec.gains.requires_grad_(False)
         self.average = Average(self.codec, options.average)
         self.optimizers = Optimizers(self.codec, options.optimizer, options.weight_decay, options.linear_rate)
         if resumed:
