@@ -101,6 +101,8 @@ def contributions(
                 whole["unfolded"] = whole["sensitivity"]
             for name, r in measured.items():
                 shares = r.double().sum(dim=(1, 2)) / whole[name][:, None].clamp_min(1e-30)
+                if name == "unfolded":
+                    shares[:, -folds:] = 0
                 totals[name] = totals.get(name, 0) + shares.sum(0)
             progress.advance()
     sums = {name: total.sum() for name, total in totals.items()}
