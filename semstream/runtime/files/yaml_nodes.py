@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,7 +97,8 @@ def _compose(text: str) -> Node | None:
     open_: list[list[Node]] = [root]  # innermost last
     anchors: dict[str, Node] = {}
     count = 0
-    for event in yaml.parse(text, Loader=loader):
+    events: Iterator[Any] = yaml.parse(text, Loader=loader)
+    for event in events:
         kind = type(event)
         node: Node
         if kind is yaml.ScalarEvent:
