@@ -16,7 +16,7 @@ from semstream.sharing import report as reports
 USERS = 16
 SHOWN_EVERY_S = 0.2
 
-_Ports = type("_Ports", (Block,), {f"user_{u}": In(Report, optional=True) for u in range(1, USERS + 1)})
+_Ports = type("_Ports", (Block,), {f"user_{u}": In(Report, buffer=1, optional=True) for u in range(1, USERS + 1)})
 _Ports.__doc__ = "An input a user."
 
 
