@@ -145,6 +145,7 @@ def _finding(error: yaml.MarkedYAMLError, text: str) -> Finding:
         return Finding(1, f"not YAML: {words}")
     lines = text.split("\n")
     number = min(mark.line, len(lines) - 1)  # libyaml sees the end of the file in a line of its own
-    if "cannot start any token" in words and lines[number][mark.column : mark.column + 1] == "\t":
+    stray = "cannot start any token" in words and lines[number][mark.column : mark.column + 1] == "\t"
+    if stray or "tab character" in words:
         words += " (a tab; indent with spaces)"
     return Finding(number + 1, f"not YAML: {words}")
