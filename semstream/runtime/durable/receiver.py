@@ -34,6 +34,8 @@ ANSWER_S = 3.0
 class DurableLink(Link):
     """A link that says who it is, and acknowledges."""
 
+    answers_end = True
+
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.frames: dict[str, Ranges] = {}
