@@ -109,3 +109,98 @@ def test_hosts_whose_processes_are_killed_lose_nothing_and_double_nothing(hosts:
         assert told["rx"]["records"][sink] == calm.records[sink]
     restarts = {name: count for host in told.values() for name, count in host["restarts"].items() if count}
     assert restarts == {"count": 2, "accumulate": 1, "check": 2, "relay": 1, "halve": 1, "keep": 1, "pairs": 1}
+
+
+def chain(ports: list[int], count: int = 300, policy: str = "block", **options: Any) -> Flowgraph:
+    """Ramp, scale and number, one a host; tx is seen at the third port."""
+    made = Flowgraph("chain", **{"durable": policy == "block", "restart": "on_failure", **options})
+    source, scale, sink = Ramp(count=count, every_s=0.002), Scale(), Number(name="sink")
+    made.connect(source, scale, policy=policy)
+    made.connect(scale, sink, policy=policy)
+    made.host("tx", f"127.0.0.1:{ports[2]}", source, listen=f"127.0.0.1:{ports[0]}", patience=20)
+    made.host("mid", f"127.0.0.1:{ports[1]}", scale, patience=20)
+    made.host("rx", f"127.0.0.1:{ports[3]}", sink, patience=20)
+    return made
+
+
+def all_of(run: Any, count: int) -> None:
+    assert [record["seq"] for record in run.records["sink"]] == list(range(count))
+    assert [record["first"] for record in run.records["sink"]] == [2.0 * i for i in range(count)]
+
+
+@pytest.mark.parametrize("policy", ["block", "drop_oldest"])
+def test_a_connection_between_hosts_that_is_cut_comes_back(policy: str) -> None:
+    port, *others = free_ports(3)
+    wire = Wire(port)
+    count = 300 if policy == "block" else 1500
+    made = chain([port, others[0], wire.port, others[1]], count, policy)
+    runs = {host: made.only(host).start() for host in made.hosts}
+    records = runs["rx"].records["sink"]
+    for reached in (40, 120):
+        wait_for(lambda reached=reached: records and records[-1]["seq"] > reached)
+        cuts = wire.cuts
+        wire.open = False
+        wait_for(lambda cuts=cuts: wire.cuts > cuts)
+        wire.open = True
+    wait_for(lambda: records[-1]["seq"] > 160)
+    wire.cut_every = 3000  # and again and again, the end of the stream too
+    for run in runs.values():
+        run.wait(60)
+    wire.close()
+    if policy == "block":
+        all_of(runs["rx"], count)
+    else:  # what was under way is lost, and no more is said of it than that
+        seqs = [record["seq"] for record in records]
+        assert seqs == sorted(set(seqs))
+    assert not any(run.counters()["blocks"][name]["bad"] for run in runs.values() for name in run.records)
+
+
+def test_a_receiving_host_that_is_started_anew_without_what_it_had_is_refused_and_the_first_goes_on() -> None:
+    ports = free_ports(3)
+    made = chain([*ports[:2], ports[0], ports[2]], count=-1)
+    runs = {host: made.only(host).start() for host in made.hosts}
+    wait_for(lambda: len(runs["rx"].records["sink"]) > 20)
+    again = chain([*ports[:2], ports[0], ports[2]], count=-1)
+    with pytest.raises(FlowgraphError, match=r"host 'rx' .* runs already, or was started anew: scale.out -> sink"):
+        again.only("rx").run(timeout=20)
+    seen = len(runs["rx"].records["sink"])
+    wait_for(lambda: len(runs["rx"].records["sink"]) > seen + 20)
+    for run in runs.values():
+        run.stop()
+
+
+def test_durable_edges_between_hosts_take_keys_each_its_own(tmp_path: Path) -> None:
+    from semstream.runtime.files.keyfile import make_certificates
+
+    make_certificates(tmp_path / "keys", HOSTS)
+    made = graph(free_ports(3), 60)
+    made.keys = str(tmp_path / "keys")
+    runs = {host: made.only(host).start("threads") for host in made.hosts}
+    for run in runs.values():
+        run.wait(60)
+    calm = graph(free_ports(3), 60, durable=False).run("threads", timeout=60)
+    for sink in ("check", "keep"):
+        assert runs["rx"].records[sink] == calm.records[sink]
+
+
+def test_a_host_that_does_not_know_of_durable_edges_is_told() -> None:
+    ports = free_ports(3)
+    one, other = (chain([*ports[:2], ports[0], ports[2]], durable=durable) for durable in (True, False))
+    with one.only("tx").start() as tx:
+        with pytest.raises(FlowgraphError, match="is durable"):
+            other.only("mid").run(timeout=20)
+        tx.stop()
+
+
+def test_a_sending_host_whose_whole_program_was_killed_is_not_taken_for_the_one_that_was(hosts: Any) -> None:
+    ports, count = free_ports(3), 1_000_000
+    made = graph(ports, count)
+    tx = hosts("tx", ports=ports, count=count, run_by="threads")
+    mid, rx = (made.only(host).start() for host in HOSTS[1:])
+    wait_for(lambda: len(rx.records["check"]) > 50)
+    tx.process.kill()
+    hosts("tx", ports=ports, count=count, run_by="threads")
+    with pytest.raises(FlowgraphError, match=r"host 'tx' .* was started anew and does not know what it had given"):
+        mid.wait(30)
+    with pytest.raises(FlowgraphError):
+        rx.wait(30)

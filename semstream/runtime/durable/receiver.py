@@ -289,7 +289,7 @@ class DurableInputs(Inputs):
             self._lose(
                 link,
                 f"{where}{link.port.spec.peer or 'the flowgraph'} at {link.endpoint} was started anew and does not "
-                "know what it had given; start all anew (a run that has a folder, state=, goes on)",
+                "know what it had given; start all anew",
             )
         else:
             link.greeted = True

@@ -144,6 +144,8 @@ class ResumingSender(Sender):
 
     def _on_message(self, identity: bytes, message: wire.Message) -> None:
         if message.kind == "ack":
+            if self._is_retired(identity):
+                return
             if identity not in self.credit:
                 raise WireError("no_hello", "an acknowledgement from a peer that has not said hello")
             self._on_ack(identity, message.fields)
@@ -164,6 +166,9 @@ class ResumingSender(Sender):
                 self._raw_send(identity, wire.control("hello", **self._more_facts()))
         super()._on_message(identity, message)
 
+    def _is_retired(self, identity: bytes) -> bool:
+        return self.spec.remote and self.spec.returns and identity not in self.credit
+
     def _more_facts(self) -> dict[str, Any]:
         """What the answer to a hello says besides."""
         return {"run": self._guard.run}
@@ -176,11 +181,11 @@ class ResumingSender(Sender):
         if fields.get("edge") != spec.edge or node not in spec.consumers:
             text = f"{spec.endpoint} is edge {spec.edge}, not {fields.get('edge')!r:.200}; give all hosts one graph"
         elif not fields.get("resume"):
-            text = f"{node!r} is of a run without durable edges and restarts; give all hosts one graph and one --durable"
+            text = f"{node!r} is of a run without durable edges and restarts; give all hosts the same --durable"
         elif known != run and (spec.durable or node in self._node_of.values()):
             text = (
                 f"{spec.peer} runs already, or was started anew: {spec.edge} goes on only with the run that has taken "
-                "it; stop one of the two, or start all hosts anew (a run that has a folder, state=, goes on)"
+                "it; stop one of the two, or start all hosts anew"
             )
         if text:
             self._raw_send(identity, wire.control("error", text=text, block=self.block))
