@@ -11,7 +11,7 @@ protect bits by what they matter (by power, by 5G LDPC), `ldpc` protects all ali
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -60,7 +60,7 @@ def flowgraph(
 
     wanted = names(branches, BRANCHES)
     # Bits that arrive are free of noise, so their features are made for the least of it.
-    kinds = {"amplitudes": {"snr": "given"}, "bits": {"snr": "fixed", "fixed_snr_db": 20.0}}
+    kinds: dict[str, dict[str, Any]] = {"amplitudes": {"snr": "given"}, "bits": {"snr": "fixed", "fixed_snr_db": 20.0}}
     classified = {}
     for kind in {"amplitudes" if branch == "pam" else "bits": None for branch in wanted}:
         classified[kind] = ContributionClassifier(name=f"{kind}.classifier")
