@@ -23,8 +23,6 @@ from semstream.script import Channel, Frames, Size, Snr, Source, numbers, run_as
 
 C = 32
 BACKOFF_DB = 1.0
-MOST_SNR_DB = 20.0
-"""Bits that arrive are free of noise, so features are made for the least of it."""
 
 
 def flowgraph(
@@ -54,12 +52,10 @@ def flowgraph(
     estimator = b.SnrEstimator(channel=channel)
     encoder = b.SwinEncoder(snr=snr)
     if modulation == "qam":
-        encoder = b.SwinEncoder(snr="fixed", fixed_snr_db=MOST_SNR_DB)
+        encoder = b.SwinEncoder(snr="fixed", fixed_snr_db=20)  # bits that arrive are free of noise
         # Below CBR 1/6 a header takes much of a frame; and bits forgive no estimate that lags behind.
-        bandwidth, estimator = (
-            b.BandwidthSchedule(hold=dwell, low=1 / 6),
-            b.SnrEstimator(channel=channel, memory=0, pilots=256),
-        )
+        bandwidth = b.BandwidthSchedule(hold=dwell, low=1 / 6)
+        estimator = b.SnrEstimator(channel=channel, memory=0, pilots=256)
     graph.connect(camera, bandwidth, sweep, estimator, encoder, classify)
 
     branches: dict[str, list[Block]]

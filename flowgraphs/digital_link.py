@@ -50,28 +50,21 @@ def flowgraph(
     weights: Annotated[str, typer.Option(help="weights of the codec, name or file")] = "",
 ) -> Flowgraph:
     """Stream pictures as amplitudes and as bits, and report their quality against SNR."""
-    snr_db = numbers(snr)
-    hold = -(-frames // len(snr_db))
+    hold = -(-frames // len(numbers(snr)))
     # With credit for several frames some wait where it takes longest, and are decoded together.
     graph = Flowgraph("digital_link", policy="drop_oldest" if fps else "block", credit=CREDIT)
 
-    sweep = SnrSweep(snr_db=snr_db, hold=hold)
+    sweep, features = SnrSweep(snr_db=numbers(snr), hold=hold), {}
     graph.connect(swept_pictures(source, size, frames, hold, fps), sweep)
-
-    wanted = names(branches, BRANCHES)
-    # Bits that arrive are free of noise, so their features are made for the least of it.
-    kinds: dict[str, dict[str, Any]] = {"amplitudes": {"snr": "given"}, "bits": {"snr": "fixed", "fixed_snr_db": 20.0}}
-    classified = {}
-    for kind in {"amplitudes" if branch == "pam" else "bits": None for branch in wanted}:
-        classified[kind] = ContributionClassifier(name=f"{kind}.classifier")
-        graph.connect(sweep, SwinEncoder(name=f"{kind}.encoder", **kinds[kind]), classified[kind])
-
-    for branch in wanted:
-        classify = classified["amplitudes" if branch == "pam" else "bits"]
+    for branch in names(branches, BRANCHES):
+        snr_of: Any = "given" if branch == "pam" else "fixed"  # bits that arrive are free of noise
+        if snr_of not in features:
+            features[snr_of] = ContributionClassifier()
+            graph.connect(sweep, SwinEncoder(snr=snr_of, fixed_snr_db=20), features[snr_of])
         transmitter, demodulator = modulation(branch, (size, size), design_snr, weights)
         air = FadingChannel(channel=channel, noise_key="air")
         sink = MetricSink(name=f"{branch}.metrics", branch=branch)
-        graph.connect(classify, *transmitter, air, demodulator, SwinDecoder(), sink.reconstruction)
+        graph.connect(features[snr_of], *transmitter, air, demodulator, SwinDecoder(), sink.reconstruction)
         graph.connect(sweep, sink.reference, depth=16)
     assign(graph, "*", "weights", weights)
     return graph
