@@ -16,7 +16,7 @@ from semstream.sharing import report as reports
 USERS = 16
 SHOWN_EVERY_S = 0.2
 
-_Ports = type("_Ports", (Block,), {f"user_{u}": In(Report, optional=True) for u in range(1, USERS + 1)})
+_Ports = type("_Ports", (Block,), {f"user_{u}": In(Report, buffer=1, optional=True) for u in range(1, USERS + 1)})
 _Ports.__doc__ = "An input a user."
 
 
@@ -45,8 +45,9 @@ class BandScheduler(_Ports):  # type: ignore[misc, valid-type]
     Usage
     -----
     Each user gets one channel of features before anybody gets more; then the ``least_uses`` that users ask for are
-    granted as far as the band goes. Who asks for more than there is gets what there is: the log says so once, and
-    the records count it. Where the band has no room for one channel of everybody, they take turns.
+    granted as far as the band goes, levelled where they are more together. Who asks for more than there is gets what
+    there is: the log says so once, and the records count it. Where the band has no room for one channel of everybody,
+    they take turns.
     """
 
     grants = Out(Grants)
@@ -130,8 +131,8 @@ class BandScheduler(_Ports):  # type: ignore[misc, valid-type]
         if self._said.get(user) != asked:
             self._said[user] = asked
             self.log.warning(
-                "user %d asks for %d channel uses a frame, and there are %d for it; clipped. Ask for less, or widen "
-                "the band (setting 'uses')", user, asked, asked - given.clipped,
+                "block %r: user %d asks for %d channel uses a frame, and there are %d for it; clipped. Ask for less, "
+                "or widen the band (setting 'uses')", self.name, user, asked, asked - given.clipped,
             )  # fmt: skip
 
 

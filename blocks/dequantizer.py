@@ -43,6 +43,9 @@ class Dequantizer(Block):
             "linear", description="the amplitude as it is, the nearest level, or the posterior mean over the levels"
         )
 
+    def preload(self) -> tuple[str, ...]:
+        return ("scipy.special",)
+
     def start(self) -> None:
         with told_by(self, "weights"):
             self._coder = FeatureCoder(load_profile(self.settings.weights)[0])

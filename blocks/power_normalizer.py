@@ -26,7 +26,7 @@ class PowerNormalizer(Block):
     Output
     ------
     symbols : Symbols, complex64 (N,); a feature at 0 bits takes no symbol. Tags ``power_gain`` (float16, 16 bits of
-    side information when quantized) and ``channel_uses``. A frame with the tag ``frame_energy``, a share of a band
+    side information) and ``channel_uses``. A frame with the tag ``frame_energy``, a share of a band
     that several users have, is sent with that energy instead, however many symbols it has. Tag ``copies``
     where there are any.
 
@@ -73,9 +73,8 @@ class PowerNormalizer(Block):
         if isinstance(energy, float) and 0 < energy < 1e12 and values.size:
             power = energy / ((values.size + 1) // 2)
         symbols, gain = to_symbols(values, power)
-        # Unquantized features have unit power already, up to rounding: the gain tells the receiver nothing.
-        side_bits = side.side_bits + (0 if side.scheme == "none" else SCALE_BITS)
         told = {} if copies is None else {"copies": copies.to_tag()}
+        side_bits = side.side_bits + SCALE_BITS
         return Frame(
             {"symbols": symbols} | passed_on(frame),
             tags={"power_gain": gain, "side_bits": side_bits, "channel_uses": symbols.size} | told,

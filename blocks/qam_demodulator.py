@@ -56,6 +56,9 @@ class QamDemodulator(Block):
             8, ge=1, le=256, unit="frames", description="of those that wait, so many are decoded together"
         )
 
+    def preload(self) -> tuple[str, ...]:
+        return ("scipy.special",)
+
     def start(self) -> None:
         self._link = open_link(self, self.settings.weights)
         self._last: Received | None = None

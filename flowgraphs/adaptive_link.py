@@ -50,13 +50,13 @@ def flowgraph(
     sweep, classify = b.SnrSweep(snr_db=numbers(snr_db), hold=dwell), b.ContributionClassifier()
     camera, bandwidth = swept_pictures(source, size, frames, frames), b.BandwidthSchedule(hold=dwell)
     estimator = b.SnrEstimator(channel=channel)
+    encoder = b.SwinEncoder(snr=snr)
     if modulation == "qam":
+        encoder = b.SwinEncoder(snr="fixed", fixed_snr_db=20)  # bits that arrive are free of noise
         # Below CBR 1/6 a header takes much of a frame; and bits forgive no estimate that lags behind.
-        bandwidth, estimator = (
-            b.BandwidthSchedule(hold=dwell, low=1 / 6),
-            b.SnrEstimator(channel=channel, memory=0, pilots=256),
-        )
-    graph.connect(camera, bandwidth, sweep, estimator, b.SwinEncoder(), classify)
+        bandwidth = b.BandwidthSchedule(hold=dwell, low=1 / 6)
+        estimator = b.SnrEstimator(channel=channel, memory=0, pilots=256)
+    graph.connect(camera, bandwidth, sweep, estimator, encoder, classify)
 
     branches: dict[str, list[Block]]
     if modulation == "pam":

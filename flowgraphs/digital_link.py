@@ -11,7 +11,7 @@ protect bits by what they matter (by power, by 5G LDPC), `ldpc` protects all ali
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -50,19 +50,21 @@ def flowgraph(
     weights: Annotated[str, typer.Option(help="weights of the codec, name or file")] = "",
 ) -> Flowgraph:
     """Stream pictures as amplitudes and as bits, and report their quality against SNR."""
-    snr_db = numbers(snr)
-    hold = -(-frames // len(snr_db))
+    hold = -(-frames // len(numbers(snr)))
     # With credit for several frames some wait where it takes longest, and are decoded together.
     graph = Flowgraph("digital_link", policy="drop_oldest" if fps else "block", credit=CREDIT)
 
-    sweep, classify = SnrSweep(snr_db=snr_db, hold=hold), ContributionClassifier()
-    graph.connect(swept_pictures(source, size, frames, hold, fps), sweep, SwinEncoder(), classify)
-
+    sweep, features = SnrSweep(snr_db=numbers(snr), hold=hold), {}
+    graph.connect(swept_pictures(source, size, frames, hold, fps), sweep)
     for branch in names(branches, BRANCHES):
+        snr_of: Any = "given" if branch == "pam" else "fixed"  # bits that arrive are free of noise
+        if snr_of not in features:
+            features[snr_of] = ContributionClassifier()
+            graph.connect(sweep, SwinEncoder(snr=snr_of, fixed_snr_db=20), features[snr_of])
         transmitter, demodulator = modulation(branch, (size, size), design_snr, weights)
         air = FadingChannel(channel=channel, noise_key="air")
         sink = MetricSink(name=f"{branch}.metrics", branch=branch)
-        graph.connect(classify, *transmitter, air, demodulator, SwinDecoder(), sink.reconstruction)
+        graph.connect(features[snr_of], *transmitter, air, demodulator, SwinDecoder(), sink.reconstruction)
         graph.connect(sweep, sink.reference, depth=16)
     assign(graph, "*", "weights", weights)
     return graph

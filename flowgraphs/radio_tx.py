@@ -38,7 +38,7 @@ def flowgraph(
     source: Source = "",
     size: Annotated[int, typer.Option(help="side of the pictures in pixels", min=32)] = 64,
     modulation: Annotated[Literal["qam", "pam"], typer.Option(help="coded bits (LDPC), or amplitudes")] = "qam",
-    design_snr: Annotated[float, typer.Option(help="SNR that the bits are coded for, in dB")] = 7.0,
+    design_snr: Annotated[float, typer.Option(help="SNR that bits or features are made for, in dB")] = 7.0,
     bits: Annotated[float, typer.Option(help="budget of pam in bits a feature", min=1, max=12)] = 8.0,
     frames: Frames = 100,
     fps: Fps = 0.0,
@@ -52,7 +52,9 @@ def flowgraph(
 ) -> Flowgraph:
     """Encode pictures and send them as samples."""
     graph = Flowgraph("radio_tx", credit=2 if fps else 1)
-    camera, encoder = swept_pictures(source, size, frames, frames, fps), SwinEncoder()
+    # Bits that arrive are free of noise, so features are made for the least of it.
+    encoder = SwinEncoder(fixed_snr_db=design_snr if modulation == "pam" else 20.0)
+    camera = swept_pictures(source, size, frames, frames, fps)
     transmitter = modulator(modulation, size, design_snr, bits, weights)
     air: list[Block] = [FrameModulator(modulation=modulation)]
     if not math.isinf(snr) or offset or start or idle:

@@ -143,6 +143,18 @@ def test_importing_it_does_not_import_a_network(module: str) -> None:
     assert result.stdout.strip() == "[]"
 
 
+def test_a_block_is_imported_when_it_is_asked_for_and_every_one_is_named_in_the_stub() -> None:
+    code = "import sys, blocks; blocks.ImageSource; print(*(m for m in sys.modules if m.startswith('blocks.')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    loaded = set(done.stdout.split())
+    assert "blocks.image_source" in loaded
+    assert not loaded & {"blocks.swin_encoder", "blocks.qam_demodulator", "blocks.band_scheduler"}
+    stub = (ROOT / "blocks" / "__init__.pyi").read_text(encoding="utf-8")
+    named = set(re.findall(r"^from \.(\w+) import", stub, re.MULTILINE))
+    of_blocks = {p.stem for p in (ROOT / "blocks").glob("[!_]*.py") if "(Block)" in p.read_text(encoding="utf-8")}
+    assert of_blocks <= named
+
+
 def test_nothing_is_unpickled_unsafely() -> None:
     paths = [p for room in ("semstream", "blocks", "flowgraphs") for p in (ROOT / room).rglob("*.py")]
     for path in paths:

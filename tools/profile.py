@@ -17,18 +17,20 @@ sys.path[:] = [p for p in sys.path if p and Path(p).resolve() != Path(__file__).
 
 import argparse
 import json
+from functools import partial
 
 import numpy as np
 import torch
 
 from semstream.codec import checkpoint
 from semstream.codec.codec import SemanticCodec
-from semstream.codec.profile import MAX_BITS, Profile
+from semstream.codec.profile import CONTRIBUTIONS, MAX_BITS, Profile
 from semstream.data.crop_bank import crop_bank
 from semstream.data.crops import TrainingDataError
 from semstream.data.training import load_training
 from semstream.progress import Progress
 from semstream.quantize import contribution as methods
+from semstream.quantize.dequantize import NOISE_CAP
 from semstream.quantize.fixed_point import FixedPoint
 from semstream.quantize.lloyd_max import fit_codebooks
 from semstream.quantize.quantizer import LloydMax, Quantizer, measure_distortion
@@ -55,43 +57,77 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def contributions(codec: SemanticCodec, crops: np.ndarray, probes: int, seed: int) -> dict[str, np.ndarray]:
-    """(C,) contribution of each channel by each method, mean over pictures of factors that sum to 1."""
+def contributions(
+    codec: SemanticCodec, crops: np.ndarray, probes: int, seed: int, noise_db: float = 15.0
+) -> dict[str, np.ndarray]:
+    """(C,) contribution of each channel by each method, mean over pictures of factors that sum to 1.
+
+    Of a codec with folds, sensitivity is that of noisy features (`noise_db`): without noise the finest fold alone would
+    seem to matter. ``unfolded`` is that of the channels whose folds are not received, on the scale of ``sensitivity``.
+    """
     totals: dict[str, torch.Tensor] = {}
     generator = torch.Generator().manual_seed(seed)
     size = crops.shape[1:3]
+    folds = len(codec.config.folds)
     starts = range(0, len(crops), 50)
     with Progress("batches", len(starts)) as progress:
         for start in starts:
             pictures = torch.from_numpy(crops[start : start + 50]).permute(0, 3, 1, 2).float() / 255
             with torch.no_grad():
-                features, scale = codec.encode(pictures)
+                features, scale = codec.encode(pictures, drawn_snr_db(len(pictures), generator))
+            power = 10 ** (-noise_db / 10) if folds else 0.0
+            noisy = features
+            if folds:
+                noisy = features + power**0.5 * torch.randn(features.shape, generator=generator)
 
-            def decode(s: torch.Tensor, scale: torch.Tensor = scale) -> torch.Tensor:
-                return codec.decode(s, torch.zeros(()), scale, size)
+            def decode(
+                s: torch.Tensor, variance: float | torch.Tensor = power, scale: torch.Tensor = scale
+            ) -> torch.Tensor:
+                return codec.decode(s, torch.as_tensor(variance), scale, size)
 
             measured = {
-                "gradient": methods.gradient(decode, features, pictures),
-                "sensitivity": methods.sensitivity(decode, features, probes=probes, generator=generator),
+                "gradient": methods.gradient(decode, noisy, pictures),
+                "sensitivity": methods.sensitivity(decode, noisy, probes=probes, generator=generator),
                 "magnitude": methods.magnitude(features),
                 "std": methods.std(features),
             }
+            whole = {name: r.double().sum(dim=(1, 2, 3)) for name, r in measured.items()}
+            if folds:
+                alone = torch.zeros(features.shape[-1])
+                alone[-folds:] = NOISE_CAP
+                measured["unfolded"] = methods.sensitivity(
+                    partial(decode, variance=alone), features * (alone == 0), probes=probes, generator=generator
+                )
+                whole["unfolded"] = whole["sensitivity"]
             for name, r in measured.items():
-                by_picture = torch.stack([methods.per_channel(methods.normalise(one[None])) for one in r.double()])
-                totals[name] = totals.get(name, 0) + by_picture.sum(0)
+                shares = r.double().sum(dim=(1, 2)) / whole[name][:, None].clamp_min(1e-30)
+                if name == "unfolded":
+                    shares[:, -folds:] = 0
+                totals[name] = totals.get(name, 0) + shares.sum(0)
             progress.advance()
-    return {name: (total / total.sum()).numpy().astype(np.float32) for name, total in totals.items()}
+    sums = {name: total.sum() for name, total in totals.items()}
+    sums["unfolded"] = sums["sensitivity"]
+    return {name: (total / sums[name]).numpy().astype(np.float32) for name, total in totals.items()}
+
+
+def drawn_snr_db(count: int, generator: torch.Generator) -> torch.Tensor:
+    """(count,) SNRs to tell the encoder: one profile serves all."""
+    return 20 * torch.rand(count, generator=generator)
 
 
 def feature_samples(codec: SemanticCodec, batches: list[np.ndarray], limit: int = 400_000, seed: int = 0) -> np.ndarray:
     """(N, C) features of all pictures, thinned to `limit` a channel, as many from small pictures as from large ones."""
     parts = []
     random = np.random.default_rng(seed)
+    generator = torch.Generator().manual_seed(seed)
     with torch.inference_mode():
         for crops in batches:
             rows = [
-                codec.encode(torch.from_numpy(crops[i : i + 50]).permute(0, 3, 1, 2).float() / 255).features
-                for i in range(0, len(crops), 50)
+                codec.encode(part, drawn_snr_db(len(part), generator)).features
+                for part in (
+                    torch.from_numpy(crops[i : i + 50]).permute(0, 3, 1, 2).float() / 255
+                    for i in range(0, len(crops), 50)
+                )
             ]
             part = torch.cat(rows).reshape(-1, codec.config.channels).numpy()
             keep = limit // len(batches)
@@ -134,14 +170,16 @@ def main() -> None:
     quantizers: dict[str, Quantizer] = {"lloyd_max": LloydMax(codebooks), "fixed_point": FixedPoint(maximum)}
     distortion = {name: measure_distortion(samples, q).astype(np.float32) for name, q in quantizers.items()}
     profile = Profile(
-        contribution=by_method,
+        contribution={name: by_method[name] for name in CONTRIBUTIONS},
         variance=np.square(samples, dtype=np.float64).mean(axis=0).astype(np.float32),
         maximum=maximum,
         codebooks=codebooks,
         distortion=distortion,
+        unfolded=by_method.get("unfolded"),
     )
     # The decoder weighs features by this power, so it should be that of the calibration set.
-    loaded.codec.feature_power.copy_(torch.from_numpy(profile.variance).clamp_min(1e-4))
+    if loaded.codec.gains is None:
+        loaded.codec.feature_power.copy_(torch.from_numpy(profile.variance).clamp_min(1e-4))
     facts = {key: value for key, value in loaded.metadata.items() if key != "config"}
     facts["profile"] = json.dumps(
         {

@@ -10,7 +10,8 @@ continues from weights with a profile, quantization in the loop. `--out` holds `
 `codec.safetensors` (the averaged weights); run `tools/profile.py` on the latter before use in a link. `--schedule wsd`
 makes a training that can be made longer afterwards: it goes on from where its rate began to fall. `--tail 0.5` leaves
 out the least important channels in half of the crops, so that one set of weights serves several bandwidths. `--loss
-perceptual` trains for LPIPS beside PSNR, with `--freeze-encoder` a decoder alone.
+perceptual` trains for LPIPS beside PSNR, with `--freeze-encoder` a decoder alone. `--folds 0 1 2 3 0 0` sends the most
+important channels again in the place of the least important ones, and makes an encoder that is told the SNR.
 """
 
 from __future__ import annotations

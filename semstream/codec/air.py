@@ -30,6 +30,8 @@ class AirDraw:
         Share of pictures whose least important channels are not sent, and the least share of channels that is: between
         it and all, drawn uniformly, so that one set of weights serves all bandwidths (as SwinJSCC's, K. Yang et al.,
         IEEE Trans. Cogn. Commun. Netw. 2025).
+    told_error_db
+        Standard deviation of what the encoder is told of the SNR, where it is told.
     """
 
     snr_db: tuple[float, float] = (0.0, 20.0)
@@ -40,9 +42,23 @@ class AirDraw:
     frame_share: float = 0.05
     tail_share: float = 0.0
     least_channels: float = 0.2
+    told_error_db: float = 1.0
 
 
-def draw_noise_variance(shape: tuple[int, ...], draw: AirDraw, generator: torch.Generator) -> Tensor:
+def draw_snr(batch: int, draw: AirDraw, generator: torch.Generator) -> Tensor:
+    """Draw the mean SNR (Es/N0, dB) of each picture of a batch, (B,) float32."""
+    uniform = torch.rand((3, batch), generator=generator, device=generator.device)
+
+    def between(bounds: tuple[float, float], x: Tensor) -> Tensor:
+        return bounds[0] + (bounds[1] - bounds[0]) * x
+
+    clean = uniform[0] < draw.clean_share
+    return torch.where(clean, between(draw.clean_snr_db, uniform[1]), between(draw.snr_db, uniform[2]))
+
+
+def draw_noise_variance(
+    shape: tuple[int, ...], draw: AirDraw, generator: torch.Generator, mean_snr_db: Tensor | None = None
+) -> Tensor:
     """Draw the noise variance of every feature of a batch.
 
     Parameters
@@ -53,6 +69,8 @@ def draw_noise_variance(shape: tuple[int, ...], draw: AirDraw, generator: torch.
         Shares and bounds.
     generator
         Source of the draw; its device is the result's.
+    mean_snr_db
+        (B,) mean SNR of each picture; drawn by `draw_snr` where it is not given.
 
     Returns
     -------
@@ -67,10 +85,7 @@ def draw_noise_variance(shape: tuple[int, ...], draw: AirDraw, generator: torch.
     def uniform(*size: int) -> Tensor:
         return torch.rand(size, generator=generator, device=device)
 
-    def between(bounds: tuple[float, float]) -> Tensor:
-        return bounds[0] + (bounds[1] - bounds[0]) * uniform(batch, 1)
-
-    snr_db = torch.where(uniform(batch, 1) < draw.clean_share, between(draw.clean_snr_db), between(draw.snr_db))
+    snr_db = (draw_snr(batch, draw, generator) if mean_snr_db is None else mean_snr_db)[:, None]
     symbols = (count + 1) // 2
     scattered = torch.randn((2, batch, symbols), generator=generator, device=device) / 2**0.5
     rayleigh = scattered.square().sum(0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -45,7 +46,7 @@ def weights_path(name: str = "") -> Path:
     WeightsError
         If there is no such file.
     """
-    folder = Path(__file__).resolve().parent.parent / "weights"
+    folder = _shipped()
     shipped = folder / f"{name or DEFAULT_WEIGHTS}.safetensors"
     if shipped.is_file():
         return shipped
@@ -57,6 +58,11 @@ def weights_path(name: str = "") -> Path:
         f"weights {name or DEFAULT_WEIGHTS!r}: no such file, and not among the shipped weights ({names}); "
         "name one of these, give a path, or train with tools/train.py"
     )
+
+
+@cache
+def _shipped() -> Path:
+    return Path(__file__).resolve().parent.parent / "weights"
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semstream.codec.config import CodecConfig
+from semstream.codec.folding import NOMINAL_SNR_DB, FeatureGains, between_knots, grid_snr_db, told_snr_db, with_snr
 from semstream.codec.linear import LinearCode
 from semstream.codec.swin import SwinAnalysis, SwinSynthesis, pixels_to_tokens, tokens_to_pixels
 
@@ -34,9 +35,10 @@ class Encoded(NamedTuple):
     Attributes
     ----------
     features
-        (B, h, w, C) float32, unit mean power a picture.
+        (B, h, w, C) float32, unit mean power a picture (with folds: about that, over pictures).
     scale
-        (B,) float32 that the features were divided by, exactly representable in float16.
+        (B,) float32 that the features were divided by, exactly representable in float16. Of a codec with ``told_snr``
+        the last four of its bits say which SNR the encoder was told (`semstream.codec.folding.told_snr_db`).
     """
 
     features: Tensor
@@ -74,6 +76,7 @@ class SemanticCodec(nn.Module):
         self.synthesis = SwinSynthesis(config, 2 * config.channels + 1)
         self.linear_analysis = _linear(pixels, config.channels, config.lap)
         self.linear_synthesis = _linear(config.channels, pixels, config.lap)
+        self.gains = FeatureGains(config.channels, config.folds) if config.told_snr else None
         self.register_buffer("feature_power", torch.ones(config.channels))
         self.register_buffer("pixel_mean", torch.full((3,), 0.45))
         if config.linear_path:
@@ -107,29 +110,50 @@ class SemanticCodec(nn.Module):
         stride = self.config.stride
         return -(-height // stride), -(-width // stride), self.config.channels
 
-    def encode(self, pictures: Tensor) -> Encoded:
+    def encode(self, pictures: Tensor, snr_db: Tensor | None = None) -> Encoded:
         """Encode pictures.
 
         Parameters
         ----------
         pictures
             (B, 3, H, W) float in [0, 1], any H, W ≥ 1; padded by reflection to whole feature sites.
+        snr_db
+            (B,) Es/N0 that the features are meant for; `NOMINAL_SNR_DB` without it. Only codecs with ``told_snr`` ask.
         """
         x = pad_to_multiple(pictures, self.config.stride).permute(0, 2, 3, 1) - self.pixel_mean
+        hats = None
+        if self.gains is not None:
+            if snr_db is None:
+                snr_db = torch.full((len(x),), NOMINAL_SNR_DB, device=x.device)
+            hats = between_knots(grid_snr_db(snr_db.float()))
         with self._swin_precision(x):
-            features, gate = self.analysis(x)
+            features, gate = self.analysis(x, hats)
         if self.config.linear_path:
             with torch.autocast(x.device.type, enabled=False):
                 linear = self.linear_analysis(pixels_to_tokens(x, self.config.stride))
                 features = features.float() + (linear if gate is None else linear * _opened(gate))
         features = features.float()
+        if self.gains is None or snr_db is None or hats is None:
+            return self._scaled(features)
+        gain, interval = self.gains(hats)
+        exact = self.gains.scale(features, gain).clamp_min(_LEAST_SCALE)
+        scale = exact + (with_snr(exact, snr_db) - exact).detach()
+        return Encoded(self.gains.fold(features / scale[:, None, None, None], gain, interval), scale)
+
+    def _scaled(self, features: Tensor) -> Encoded:
         exact = features.square().mean(dim=(1, 2, 3)).clamp_min(_LEAST_SCALE**2).sqrt()
         # The receiver is told the scale in 16 bits, so it is rounded before it is used; gradients pass the rounding, as
         # without them training would make features ever larger in vain.
         scale = exact + (exact.half().float() - exact).detach()
         return Encoded(features / scale[:, None, None, None], scale)
 
-    def decode(self, features: Tensor, noise_variance: Tensor, scale: Tensor, size: tuple[int, int]) -> Tensor:
+    def decode(
+        self,
+        features: Tensor,
+        noise_variance: Tensor,
+        scale: Tensor,
+        size: tuple[int, int],
+    ) -> Tensor:
         """Decode received features.
 
         Parameters
@@ -147,8 +171,14 @@ class SemanticCodec(nn.Module):
         -------
         (B, 3, H, W) float32, not clamped.
         """
-        reliability = (self.feature_power / (self.feature_power + noise_variance)).expand_as(features)
-        z = features * reliability
+        tables = self._tables(scale)
+        if tables is None:
+            reliability = (self.feature_power / (self.feature_power + noise_variance)).expand_as(features)
+            z = features * reliability
+        else:
+            assert self.gains is not None
+            variance = noise_variance.expand_as(features)
+            z, reliability = self.gains.estimate(features, variance, self.feature_power, *tables)
         scale = scale[:, None, None, None]
         level = scale.log().expand(*features.shape[:3], 1)
         with self._swin_precision(z):
@@ -162,6 +192,21 @@ class SemanticCodec(nn.Module):
         x = x.float() * scale + self.pixel_mean
         restored: Tensor = x.permute(0, 3, 1, 2)[..., : size[0], : size[1]]
         return restored
+
+    def _tables(self, scale: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Gains and intervals that the encoder used, as its scale tells."""
+        if self.gains is None:
+            return None
+        gain, interval = self.gains(between_knots(told_snr_db(scale)))
+        return gain, interval
+
+    def follow_power(self, encoded: Encoded, rate: float = 0.01) -> None:
+        """Let `feature_power` follow the features of a batch (before their gains), as `encode` gave them."""
+        with torch.no_grad():
+            features = encoded.features
+            tables = self._tables(encoded.scale)
+            plain = features if tables is None else features / tables[0]
+            self.feature_power.lerp_(plain.square().mean(dim=(0, 1, 2)).clamp_min(1e-4), rate)
 
     def _swin_precision(self, x: Tensor) -> AbstractContextManager[object]:
         kind = x.device.type

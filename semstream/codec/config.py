@@ -41,6 +41,10 @@ class CodecConfig:
         Whether the Swin path also scales each feature of the linear path, at both ends (see `semstream.codec.codec`).
     lap
         Side, in feature sites, of what the linear path sees and writes around each site; odd. 1: the site's own pixels.
+    told_snr
+        Whether features have gains that follow the SNR which the encoder is told (see `semstream.codec.folding`).
+    folds
+        Channels that are sent twice: the last ``len(folds)`` channels carry them folded. Needs `told_snr`.
     """
 
     channels: int = 32
@@ -53,6 +57,8 @@ class CodecConfig:
     linear_path: bool = True
     gated: bool = False
     lap: int = 1
+    told_snr: bool = False
+    folds: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name, most in _MOST.items():
@@ -64,8 +70,8 @@ class CodecConfig:
                 raise ConfigError(f"codec: {name} must be {kind}, at least 1, at most {most}, got {value!r:.100}")
         if type(self.mlp_ratio) not in (int, float) or not 0 < self.mlp_ratio <= 16:
             raise ConfigError(f"codec: mlp_ratio must be a number above 0, at most 16, got {self.mlp_ratio!r:.100}")
-        if type(self.linear_path) is not bool or type(self.gated) is not bool:
-            raise ConfigError("codec: linear_path and gated must be true or false")
+        if not all(type(flag) is bool for flag in (self.linear_path, self.gated, self.told_snr)):
+            raise ConfigError("codec: linear_path, gated and told_snr must be true or false")
         if len(self.widths) > MOST_STAGES:
             raise ConfigError(f"codec: at most {MOST_STAGES} stages, got {len(self.widths)}")
         if not self.widths or not len(self.widths) == len(self.depths) == len(self.heads):
@@ -79,6 +85,13 @@ class CodecConfig:
             raise ConfigError("codec: gates scale the linear path; gated needs linear_path")
         if self.lap % 2 == 0:
             raise ConfigError(f"codec: lap must be an odd number of sites, got {self.lap}")
+        plain = self.channels - len(self.folds) if isinstance(self.folds, tuple) else 0
+        if not isinstance(self.folds, tuple) or not all(type(n) is int and 0 <= n < plain for n in self.folds):
+            raise ConfigError(
+                f"codec: folds must be a list of channels before the last that carry them, got {self.folds!r:.100}"
+            )
+        if self.folds and not self.told_snr:
+            raise ConfigError("codec: folds follow the SNR; folds need told_snr")
 
     @property
     def stride(self) -> int:

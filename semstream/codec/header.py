@@ -185,28 +185,25 @@ class _Writer:
 
 class _Reader:
     def __init__(self, bits: Bits) -> None:
-        self._bits = bits.tolist()
+        self._bits = ((np.asarray(bits, np.uint8) & 1) + ord("0")).tobytes()  # as digits, which int() reads
         self._at = 0
 
     def take(self, width: int) -> int:
         if self._at + width > len(self._bits):
             raise SideInformationError("header: cut short")
-        value = 0
-        for bit in self._bits[self._at : self._at + width]:
-            value = value << 1 | bit
         self._at += width
-        return value
+        return int(self._bits[self._at - width : self._at], 2) if width else 0
 
     def number(self) -> int:
         width = self.take(5)
         return 1 << width | self.take(width)
 
     def step(self) -> int:
-        zeros = 0
-        while self.take(1) == 0:
-            zeros += 1
-            if zeros > 8:
-                raise SideInformationError("header: a step between widths is too long")
+        zeros = self._bits.find(b"1", self._at, self._at + 9) - self._at
+        if zeros < 0:
+            short = self._at + 9 > len(self._bits)
+            raise SideInformationError(f"header: {'cut short' if short else 'a step between widths is too long'}")
+        self._at += zeros + 1
         mapped = 1 << zeros | self.take(zeros)
         return mapped // 2 if mapped % 2 == 0 else -(mapped // 2)
 

@@ -94,7 +94,7 @@ def parameter_groups(codec: SemanticCodec, weight_decay: float, linear_rate: flo
             continue
         if name.startswith("linear_"):
             groups["linear"].append(parameter)
-        elif parameter.ndim < 2 or "bias_table" in name:
+        elif parameter.ndim < 2 or "_table" in name:
             groups["vectors"].append(parameter)
         else:
             hidden = any(part in name for part in (".stages.", ".merge.", ".split."))

@@ -48,6 +48,8 @@ class Profile:
         Lloyd-Max codebooks of 1 to 8 bits with their cell statistics.
     distortion
         Quantizer to (C, 13) float32: mean squared error of a feature at 0 to 12 bits.
+    unfolded
+        (C,) float32 sensitivity on the same scale where no fold is received, 0 for folds; of codecs with folds only.
     """
 
     contribution: Mapping[str, Float32]
@@ -55,6 +57,7 @@ class Profile:
     maximum: Float32
     codebooks: Codebooks
     distortion: Mapping[str, Float32]
+    unfolded: Float32 | None = None
 
     @property
     def channels(self) -> int:
@@ -68,8 +71,12 @@ class Profile:
 
     @property
     def am_gm_db(self) -> float:
-        """Most that unequal bits can win over equal bits, in dB: arithmetic over geometric mean of w_j·σ_j²."""
-        return am_gm_db(self.contribution["sensitivity"] * self.variance)
+        """Most that unequal bits can win over equal bits, in dB: arithmetic over geometric mean of w_j·σ_j².
+
+        Of a codec with folds: over the features that are not folds, as if no fold were sent.
+        """
+        weight = self.contribution["sensitivity"] if self.unfolded is None else self.unfolded
+        return am_gm_db((weight * self.variance)[weight > 0])
 
     def classes(self, count: int, contribution: str = "sensitivity") -> NDArray[np.uint8]:
         """(C,) class of each channel, 0 the most important; `count` 0 means a class a channel."""
@@ -171,26 +178,59 @@ class Profile:
         On the air, a class that is not sent also changes the others: power is normalised over what *is* sent, so
         leaving out weak features lowers the gain of the strong ones. `optimal` therefore tries how many classes to send
         and takes the best, quantization, channel and gain together.
+
+        Of a codec with folds it also tries to send none of them: a feature that meets no noise is described better by
+        one fine code than by two coarse ones.
         """
+        if scheme == "optimal":
+            weights = [self.contribution["sensitivity"]]
+            weights += [] if self.unfolded is None else [self.unfolded]
+            found = [
+                self._optimal(weight.astype(np.float64), held, budget_bits, quantizer, noise_variance, most_features)
+                for weight in weights
+            ]
+            return min(found, key=lambda one: one[1])[0]
+        if most_features:
+            raise AllocationError(f"most_features: only the scheme 'optimal' can leave features out, got {scheme!r}")
+        return allocate(
+            scheme,
+            sizes=held.sum(axis=1).astype(np.int64),
+            contribution=held @ self.contribution[contribution].astype(np.float64),
+            budget_bits=budget_bits,
+        )
+
+    def _optimal(
+        self,
+        weight: NDArray[np.float64],
+        held: NDArray[np.float64],
+        budget_bits: int,
+        quantizer: str,
+        noise_variance: float,
+        most_features: int,
+    ) -> tuple[NDArray[np.uint8], float]:
+        """Bits of each class for the least weighted distortion, and what that is."""
         sizes = held.sum(axis=1).astype(np.int64)
         share = held / np.maximum(sizes, 1)[:, None]
-        weight, variance = self.contribution["sensitivity"].astype(np.float64), self.variance.astype(np.float64)
+        variance = self.variance.astype(np.float64)
         distortion = self.distortion[quantizer].astype(np.float64)
 
         def allocated(weighted: NDArray[np.float64]) -> NDArray[np.uint8]:
-            return allocate(
-                scheme,
-                sizes=sizes,
-                contribution=held @ self.contribution[contribution].astype(np.float64),
-                budget_bits=budget_bits,
-                distortion=weighted,
-            )
+            return allocate("optimal", sizes=sizes, budget_bits=budget_bits, distortion=weighted)
 
-        if most_features and scheme != "optimal":
-            raise AllocationError(f"most_features: only the scheme 'optimal' can leave features out, got {scheme!r}")
-        if scheme != "optimal" or (noise_variance <= 0 and not most_features):
-            return allocated(share @ (weight[:, None] * distortion))
-        unsent = share @ (weight * variance)
+        def alone(weighted: NDArray[np.float64]) -> tuple[NDArray[np.uint8], float]:
+            bits = allocated(weighted)
+            return bits, float((sizes * weighted[np.arange(len(sizes)), bits]).sum())
+
+        # A fold is of no use without what it folds, which therefore is never worth less than alone.
+        whole = weight if self.unfolded is None else np.maximum(weight, self.unfolded)
+        unsent = share @ (whole * variance)
+        quantized = share @ (weight[:, None] * distortion)
+        quantized[:, 0] = unsent
+        # Never worth a bit, so that they get none:
+        worthless = np.maximum(unsent, 1e-9 * unsent.sum())[:, None] * (1 + 1e-3 * np.arange(distortion.shape[1]))
+        quantized[unsent == 0] = worthless[unsent == 0]
+        if noise_variance <= 0 and not most_features:
+            return alone(quantized)
         centroids = quantizer == "lloyd_max"
         # Of centroids E[q²] = p − D: coarse levels are weaker than the features that they stand for.
         level_power = share @ np.maximum(variance[:, None] - distortion * centroids, 0)
@@ -203,8 +243,7 @@ class Profile:
             bits = np.full(len(sizes), MAX_BITS, np.uint8)
             for _ in range(2):  # the bits set the power of the levels, which sets the noise that the bits are for
                 power = (sizes * level_power[np.arange(len(sizes)), bits])[kept].sum() / sizes[kept].sum()
-                # Never worth a bit, so that it gets none:
-                table = unsent[:, None] * (1 + 1e-3 * np.arange(distortion.shape[1]))
+                table = worthless.copy()
                 noise = noise_variance * power
                 table[kept] = share[kept] @ air_distortion(variance, distortion, weight, noise, centroids)
                 table[kept, 0] = 1e3 * unsent.sum()
@@ -216,7 +255,7 @@ class Profile:
             raise AllocationError(
                 f"most_features: {most_features} are fewer than one class of {sizes[order[0]]} features"
             )
-        return best if best is not None else allocated(share @ (weight[:, None] * distortion))
+        return (best, least) if best is not None else alone(quantized)
 
     @cached_property
     def _allocated(self) -> dict[tuple[object, ...], NDArray[np.uint8]]:
@@ -227,6 +266,7 @@ class Profile:
         arrays = {f"contribution.{name}": value for name, value in self.contribution.items()}
         arrays |= {f"distortion.{name}": value for name, value in self.distortion.items()}
         arrays |= {"variance": self.variance, "maximum": self.maximum}
+        arrays |= {} if self.unfolded is None else {"unfolded": self.unfolded}
         return arrays | self.codebooks.to_arrays("codebook")
 
     @classmethod
@@ -259,4 +299,5 @@ class Profile:
             maximum=get("maximum", channels),
             codebooks=codebooks,
             distortion={name: get(f"distortion.{name}", channels, MAX_BITS + 1) for name in QUANTIZERS},
+            unfolded=get("unfolded", channels) if "unfolded" in arrays else None,
         )

@@ -11,6 +11,7 @@ from timm.models.swin_transformer import PatchMerging, SwinTransformerBlock
 from torch import Tensor, nn
 
 from semstream.codec.config import CodecConfig
+from semstream.codec.folding import KNOTS_DB
 
 
 class WindowBlock(SwinTransformerBlock):
@@ -102,12 +103,24 @@ class SwinAnalysis(nn.Module):
         self.norm = nn.LayerNorm(config.widths[-1])
         self.head = nn.Linear(config.widths[-1], config.channels)
         self.gate = nn.Linear(config.widths[-1], config.channels) if config.gated else None
+        self.told = None
+        if config.told_snr:
+            layers = [nn.Linear(len(KNOTS_DB), width, bias=False) for width in config.widths]
+            for layer in layers:
+                nn.init.zeros_(layer.weight)
+            self.told = nn.ModuleList(layers)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """(B, H, W, 3), centred, to features and the logarithm of the gates, (B, H/stride, W/stride, C) each."""
+    def forward(self, x: Tensor, told: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """(B, H, W, 3), centred, to features and the logarithm of the gates, (B, H/stride, W/stride, C) each.
+
+        `told` is where the SNR lies between `KNOTS_DB`, (B, knots), for a codec that is told.
+        """
         x = self.embed_norm(self.embed(pixels_to_tokens(x, self.patch)))
         for i, stage in enumerate(self.stages):
-            x = stage(self.merge[i - 1](x) if i else x)
+            x = self.merge[i - 1](x) if i else x
+            if self.told is not None and told is not None:
+                x = x + self.told[i](told)[:, None, None]
+            x = stage(x)
         x = self.norm(x)
         return self.head(x), None if self.gate is None else self.gate(x)
 

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from semstream.codec.air import AirDraw, add_noise, draw_noise_variance, draw_sent, send
+from semstream.codec.air import AirDraw, add_noise, draw_noise_variance, draw_sent, draw_snr, send
 from semstream.codec.codec import SemanticCodec
+from semstream.codec.folding import assumed_importance
 from semstream.quantize.dequantize import NOISE_CAP
 
 if TYPE_CHECKING:
@@ -118,8 +119,7 @@ class TrainingStep(nn.Module):
         self.random = np.random.default_rng(seed)
         self.profile = profile
         self.quantization = quantization if profile is not None else None
-        # Without a profile the features are those of the linear path, whose importance falls with their number.
-        importance = -np.arange(codec.config.channels, dtype=np.float32)
+        importance = assumed_importance(codec.config.channels, codec.config.folds)
         if profile is not None:
             importance = profile.contribution["sensitivity"]
         self.importance = torch.from_numpy(importance).to(device)
@@ -132,15 +132,20 @@ class TrainingStep(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """(B, 3, H, W) float in [0, 1] to a scalar loss."""
-        features, scale = self.codec.encode(pictures)
+        snr_db = draw_snr(len(pictures), self.draw, self.generator)
+        told = None
+        if self.codec.config.told_snr:  # a transmitter knows its channel more or less
+            told = snr_db + self.draw.told_error_db * torch.randn(
+                snr_db.shape, generator=self.generator, device=snr_db.device
+            )
+        encoded = self.codec.encode(pictures, told)
         if self.training:
-            self._follow_power(features.detach())
-        variance = draw_noise_variance(tuple(features.shape), self.draw, self.generator)
-        if self.quantization is None and self.draw.tail_share:
+            self.codec.follow_power(encoded)
+        features, scale = encoded
+        variance = draw_noise_variance(tuple(features.shape), self.draw, self.generator, snr_db)
+        if self.quantization is None:
             sent = draw_sent(len(features), self.importance, self.draw, self.generator)
             received, variance = send(features, variance, sent, self.generator)
-        elif self.quantization is None:
-            received = add_noise(features, variance, self.generator)
         else:
             received, variance = self._through_quantizer(features, variance, self.quantization)
         restored = self.codec.decode(received, variance, scale, (pictures.shape[-2], pictures.shape[-1]))
@@ -169,10 +174,6 @@ class TrainingStep(nn.Module):
         sent = torch.from_numpy(bits > 0).to(features.device)
         received = torch.where(sent, add_noise(levels, variance, self.generator) / gain, 0.0)
         return received, torch.where(sent, variance / gain**2 + quantization_noise, NOISE_CAP).clamp_max(NOISE_CAP)
-
-    def _follow_power(self, features: Tensor, rate: float = 0.01) -> None:
-        with torch.no_grad():
-            self.codec.feature_power.lerp_(features.square().mean(dim=(0, 1, 2)).clamp_min(1e-4), rate)
 
 
 SCHEDULES = ("cosine", "wsd")

@@ -6,6 +6,8 @@ log2(3) = 1.585; a word a feature apart (2 bits) would cost a quarter more. The 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -14,6 +16,7 @@ from semstream.quantize.errors import PackingError
 __all__ = ["class_map_bits", "pack_class_map", "unpack_class_map"]
 
 
+@lru_cache(maxsize=256)
 def _digits(m: int) -> int:
     if not 1 <= m <= 256:
         raise PackingError(f"m: expected 1..256 classes, got {m}")

@@ -28,7 +28,6 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr
 
 from semstream.quantize.errors import QuantizeError
 from semstream.quantize.lloyd_max import MAX_BITS
@@ -222,6 +221,8 @@ class Dequantizer:
 @lru_cache(maxsize=1)
 def _decision_curve() -> Float32:
     """E[(d·round(n/d))²]/σ² of noise n ~ N(0, σ²) on a lattice of spacing d = r·σ: r²·Σ_k (2k+1)·2Q((k+½)r)."""
+    from scipy.special import ndtr  # takes as long to import as all of semstream's runtime
+
     r = (np.arange(_CURVE_POINTS) + 0.5) / _CURVE_STEPS
     k = np.arange(600)[:, None]
     curve = r**2 * ((2 * k + 1) * 2 * ndtr(-(k + 0.5) * r)).sum(axis=0)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr
 
 from semstream.quantize.errors import QuantizeError
 from semstream.quantize.lloyd_max import MAX_BITS, Cells
@@ -177,6 +176,8 @@ class FixedPoint:
 
     def cells(self, channel: int, bits: int, variance: float) -> Cells:
         """Cell statistics of a zero-mean Gaussian of the given variance, as a fixed-point quantizer knows no other."""
+        from scipy.special import ndtr  # takes as long to import as all of semstream's runtime
+
         levels = self.levels(channel, bits).astype(np.float64)
         if bits == 0 or self.as_printed or self.range_[channel] == 0:
             flat = np.full(levels.size, float(variance) if bits == 0 else 0.0)

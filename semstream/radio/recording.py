@@ -36,6 +36,7 @@ import numpy as np
 
 from semstream.radio.errors import RadioError
 from semstream.radio.messages import Samples
+from semstream.radio.sigmf_schema import check
 
 META, DATA = ".sigmf-meta", ".sigmf-data"
 SAMPLE = np.dtype("<c8")
@@ -185,7 +186,7 @@ class SigmfWriter:
                 if length:
                     meta.add_annotation(start, length, facts)
             if finished:
-                meta.validate()
+                check(meta._metadata)
             part = target.with_name(target.name + ".part")
             part.write_text(meta.dumps(pretty=finished) + "\n", encoding="utf-8")
             part.replace(target)  # in one step: what reads it meanwhile finds the one or the other

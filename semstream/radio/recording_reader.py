@@ -16,6 +16,7 @@ import numpy as np
 from semstream.radio.errors import RadioError
 from semstream.radio.messages import Samples
 from semstream.radio.recording import DATA, META, SAMPLE, UNFINISHED, base_of, package, with_suffix
+from semstream.radio.sigmf_schema import check
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +129,10 @@ def _load(base: Path, channels: int, verify: bool) -> tuple[dict[str, Any], np.n
             raise RadioError(f"recording {base}: there is no {path.name}; SigMF has {META} and {DATA} side by side")
     try:
         described = sigmf.SigMFFile(metadata=meta.read_text(encoding="utf-8"), skip_checksum=True)
-        described.validate()
+        check(described._metadata)
         facts = described.get_global_info()
         found = (facts.get("core:datatype"), facts.get("core:num_channels", 1))
-    except Exception as error:  # the package raises its own, jsonschema's, json's and plain ones on bad metadata
+    except Exception as error:  # the package raises its own, json's and plain ones on bad metadata
         reason = str(error).strip().split("\n")[0]
         raise RadioError(f"recording {meta}: its metadata are not valid SigMF ({reason[:200]})") from None
     if found != ("cf32_le", channels):

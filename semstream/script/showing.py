@@ -7,6 +7,7 @@ import logging
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -130,9 +131,15 @@ def finish(
     text = results(records, title, lines, out) if records else ""
     print(text or "\n".join([run.summary(), *lines]))
     counters = run.counters()
-    drops = sum(sum(edge["drops"].values()) for edge in counters["edges"].values())
+    drops: Counter[str] = Counter()
+    for edge in counters["edges"].values():
+        drops.update(edge["drops"])
+    alone = drops.pop("unmatched", 0)  # joined to a frame that was left out, and so not late itself
     skips = {f"{name}: {reason}": n for name, b in counters["blocks"].items() for reason, n in b["skips"].items()}
-    print(f"\n{len(records)} records in {run.duration:.1f} s; late frames dropped: {drops}; skipped: {skips or 0}")
+    print(
+        f"\n{len(records)} records in {run.duration:.1f} s; late frames dropped: {drops.total()}; "
+        f"skipped: {skips or 0}" + (f"; left without a partner: {alone}" if alone else "")
+    )
     if out is not None and records:
         print(f"see {out}/")
         (out / "counters.txt").write_text(run.summary() + "\n", encoding="utf-8")

@@ -126,7 +126,8 @@ def share(curves: Sequence[QualityCurve], band: Band, rule: str = "max_min", tur
 def _admitted(curves: Sequence[QualityCurve], band: Band, turn: int) -> tuple[list[int], list[int], list[int]]:
     """Users who can be served, least channels of each, and what each has asked for beyond what there is.
 
-    Everybody gets one channel of features before anybody gets what he asks for; what is asked for is granted in turn.
+    Everybody gets one channel of features before anybody gets what he asks for. Where there is less than all ask for
+    together, what they get is levelled: who asks for little gets it, and who asks for the most is clipped.
     """
     count = len(curves)
     order = [(u + turn) % count for u in range(count)] if count else []
@@ -139,13 +140,16 @@ def _admitted(curves: Sequence[QualityCurve], band: Band, turn: int) -> tuple[li
             floors[u] = 1
             left -= prices[u]
             bits_left -= curves[u].bits_of_one
-    clipped = [0] * count
-    for u in order:
-        wanted = -(-curves[u].report.least // prices[u])
-        more = max(0, min(wanted, curves[u].channels, floors[u] + left // prices[u]) - floors[u]) if floors[u] else 0
-        floors[u] += more
-        left -= more * prices[u]
-        clipped[u] = max(0, curves[u].report.least - floors[u] * prices[u])
+    if served:
+        room = band.uses
+        if band.bits:
+            room = min(room, int(band.bits / max(curves[u].bits_of_one / prices[u] for u in served)))
+        wanted = [
+            min(-(-curve.report.least // price), curve.channels) for curve, price in zip(curves, prices, strict=True)
+        ]
+        mosts = [max(floor, most) if floor else 0 for floor, most in zip(floors, wanted, strict=True)]
+        floors = level(floors, mosts, prices, room, turn % count)
+    clipped = [max(0, c.report.least - n * price) for c, n, price in zip(curves, floors, prices, strict=True)]
     return sorted(served), floors, clipped
 
 
@@ -161,6 +165,10 @@ class _Division:
         self.units = GRAINS * count
         self.energy = [GRAINS] * count
         self.bits = [GRAINS] * count
+        self.channels = list(floors)
+        least = self._least_bits()
+        if band.bits and sum(least) <= self.units:  # who is promised channels gets the bits for them
+            self.bits = level(least, [self.units] * count, [1] * count, self.units)
         self.channels = level(floors, self._mosts(), self.prices, band.uses, turn % count)
         self.equal = self.psnr_db()
 

@@ -162,6 +162,35 @@ def test_an_element_map_travels_and_is_paid_for(weights: Path, pictures: np.ndar
     assert mean_psnr(pictures[:1], got) > 20
 
 
+def test_the_encoder_makes_features_for_the_snr_it_is_told(
+    weights: Path, pictures: np.ndarray, codec: Any, profile: Any, tmp_path: Path
+) -> None:
+    from semstream.codec import checkpoint
+    from semstream.codec.folded import folded
+
+    told = tmp_path / "told.safetensors"
+    checkpoint.save(told, folded(codec, (0, 0)), profile)
+    tags = [{"snr_db": 4.0}, {"snr_db": 16.0, "snr_estimate_db": 7.0}, {"snr_db": float("nan")}, {"snr_db": "loud"}, {}]
+    frames = [Frame({"image": pictures[0]}, tags=dict(tag)) for tag in tags]
+
+    def heard(**settings: Any) -> list[float]:
+        return [told_db(f.tags["scale"]) for f in run_block(SwinEncoder(weights=str(told), **settings), frames)]
+
+    assert heard() == [4.5, 16.5, 10.5, 10.5, 10.5]
+    assert heard(snr="estimated", fixed_snr_db=1.0) == [1.5, 7.5, 1.5, 1.5, 1.5]
+    assert heard(snr="fixed", fixed_snr_db=13.0) == [13.5] * 5
+    (frame,) = run_block(SwinDecoder(weights=str(told)), run_block(SwinEncoder(weights=str(told)), frames[:1]))
+    assert mean_psnr(pictures[:1], [frame]) > 15
+
+
+def told_db(scale: float) -> float:
+    import torch
+
+    from semstream.codec.folding import told_snr_db
+
+    return float(told_snr_db(torch.tensor(scale)))
+
+
 def test_classes_are_the_profiles_and_change_live(weights: Path, pictures: np.ndarray) -> None:
     w = str(weights)
     features = chain(frames_of(pictures[:1]), SwinEncoder(weights=w))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from blocks import (
     SwinEncoder,
 )
 from semstream.monitor.page.band import band_of
-from semstream.runtime import Block, Flowgraph, FlowgraphError, Frame, In, SettingsError
+from semstream.runtime import Block, Flowgraph, FlowgraphError, Frame, In, Out, SettingsError, setting
 from semstream.testing import Harness, harness_of, run_block
 
 PRICE = 32  # 64 sites a picture of 32×32
@@ -143,6 +144,47 @@ def test_a_band_of_no_channel_uses_serves_nobody_and_goes_on(
     assert [g["grants"][0, 0] for g in grants] == [0, 8, 0, 8]
     with pytest.raises(SettingsError, match="channel uses"):
         BandScheduler(uses=[])
+
+
+class Reports(Block):
+    """Gives one report again and again, and notes how many it has given."""
+
+    report = Out(BandReport.report.type)
+    given: list[str] = []
+
+    class Settings(Block.Settings):
+        every_s: float = setting(0.0, ge=0, unit="s", description="time of the user's encoder")
+
+    def frames(self) -> Iterator[Frame]:
+        told = {"scale": 1.0, "sites": 64, "report_snr_db": 7.0, "least_uses": 0, "present": True}
+        for _ in range(30):
+            self.pause(self.settings.every_s)
+            self.given.append(self.name)
+            yield Frame(
+                {"distortion": np.ones((32, 9), np.float32), "measured": np.zeros((0, 0, 3), np.float32)}, tags=told
+            )
+
+
+def test_a_fast_user_is_few_frames_ahead_so_that_who_leaves_by_hand_is_away_at_once() -> None:
+    Reports.given = given = []
+    graph = Flowgraph(credit=1)
+    scheduler = BandScheduler(uses=[8 * PRICE])
+    for name, user in (("slow", 1), ("fast", 2)):
+        graph.connect(Reports(name=name, every_s=0.01 * (user == 1)), scheduler.port(f"user_{user}"))
+    graph.connect(scheduler, Taker())
+    run = graph.run()
+    assert len(run.records["band_scheduler"]) == 30
+    ahead = [given[: i + 1].count("fast") - given[: i + 1].count("slow") for i in range(len(given))]
+    assert 0 < max(ahead) <= 5
+
+
+class Taker(Block):
+    """Takes grants."""
+
+    grants = In(BandScheduler.grants.type)
+
+    def process(self, frame: Frame) -> None:
+        pass
 
 
 class Pair(Block):

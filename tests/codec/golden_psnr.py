@@ -38,21 +38,25 @@ def measure(weights: str) -> dict[str, float]:
     x = torch.from_numpy(original).permute(0, 3, 1, 2).float() / 255
     size = (original.shape[1], original.shape[2])
 
-    def quality(features: np.ndarray, variance: np.ndarray) -> float:
+    def quality(features: np.ndarray, variance: np.ndarray, scale: torch.Tensor) -> float:
         with torch.inference_mode():
             got = loaded.codec.decode(torch.from_numpy(features), torch.from_numpy(variance), scale, size)
         rounded = got.clamp(0, 1).mul(255).round().permute(0, 2, 3, 1).numpy()
         mse = ((rounded - original.astype(np.float32)) ** 2).mean(axis=(1, 2, 3))
         return round(float((10 * np.log10(255**2 / mse)).mean()), 4)
 
-    with torch.inference_mode():
-        encoded, scale = loaded.codec.encode(x)
-    features = encoded.numpy()
+    def encoded(snr_db: float) -> tuple[np.ndarray, torch.Tensor]:
+        with torch.inference_mode():
+            features, scale = loaded.codec.encode(x, torch.full((len(x),), snr_db))
+        return features.numpy(), scale
+
     result = {}
     for snr_db in SNRS_DB:
+        features, scale = encoded(snr_db)
         noise = np.random.Generator(np.random.Philox(key=7)).standard_normal(features.shape, dtype=np.float32)
         variance = np.full_like(features, 10 ** (-snr_db / 10))
-        result[f"unquantized, {snr_db:g} dB"] = quality(features + np.sqrt(variance) * noise, variance)
+        result[f"unquantized, {snr_db:g} dB"] = quality(features + np.sqrt(variance) * noise, variance, scale)
+    features, scale = encoded(float("inf"))
     for bits in BITS:
         received = []
         for s, factor in zip(features, scale.tolist(), strict=True):
@@ -60,7 +64,7 @@ def measure(weights: str) -> dict[str, float]:
             sent = coder.amplitudes(coded.payload, coded.side)
             received.append(coder.observe(sent, np.zeros_like(sent), coded.side))
         values, variances = (np.stack(part) for part in zip(*received, strict=True))
-        result[f"optimal, {bits:g} bits, error-free"] = quality(values, variances)
+        result[f"optimal, {bits:g} bits, error-free"] = quality(values, variances, scale)
     return result
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from codec_fixtures import to_tensor
+from codec_fixtures import TINY, to_tensor
 
 from semstream.codec.codec import SemanticCodec
 from semstream.codec.coder import FeatureCoder
@@ -92,6 +93,37 @@ def test_optimal_allocation_beats_uniform_in_weighted_error(coder: FeatureCoder,
 
     for bits in (2, 3, 4):
         assert error("optimal", bits) < 0.8 * error("uniform", bits)
+
+
+def folding(profile: Profile) -> Profile:
+    """As if the last two channels were folds of the first: little is lost with either look alone."""
+    weight = profile.contribution["sensitivity"].copy()
+    alone = weight.copy()
+    alone[-2:] = 0
+    weight[-2:] = weight[0] / 4
+    weight[0] /= 4
+    return replace(profile, contribution={**profile.contribution, "sensitivity": weight}, unfolded=alone)
+
+
+def test_without_noise_no_fold_is_sent_and_with_noise_they_are(profile: Profile) -> None:
+    folds = folding(profile)
+    clean = folds.allocate("optimal", 3, feature_count=512)
+    noisy = folds.allocate("optimal", 3, feature_count=512, noise_variance=0.1)
+    assert not clean[-2:].any()
+    assert noisy[-2:].all()
+    assert clean.astype(int).sum() <= 3 * TINY.channels
+    assert clean[0] > noisy[0]
+    assert Profile.from_arrays(folds.to_arrays(), TINY.channels).unfolded is not None
+    assert folds.am_gm_db == pytest.approx(replace(profile, unfolded=folds.unfolded).am_gm_db)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_what_is_folded_is_never_left_out_before_its_folds(profile: Profile, channels: int) -> None:
+    folds = folding(profile)
+    for noise in (0.0, 0.03, 0.3):
+        bits = folds.allocate("optimal", 4, feature_count=512, noise_variance=noise, most_features=64 * channels)
+        assert bits[0] > 0
+        assert (bits > 0).sum() <= channels
 
 
 def test_an_allocation_for_the_air_leaves_less_error_on_the_air(coder: FeatureCoder, features: np.ndarray) -> None:

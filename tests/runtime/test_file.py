@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from codec_fixtures import smooth_pictures
 from PIL import Image
 
@@ -173,3 +174,40 @@ def test_a_file_of_far_too_many_values_is_refused_before_it_is_read_to_its_end(t
     (finding,) = parse(text).findings
     assert "more than 50000 values" in finding.message
     assert finding.line > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("a: 1\n\tb: 2\n", 2, "a tab; indent with spaces"),
+        ("a:\n\tb: 2\n", 2, "a tab; indent with spaces"),
+        ("a: 1\nb: *c\n", 2, "undefined alias 'c'"),
+        ("a: &x 1\nb: 2\nc: &x 3\n", 3, "duplicate anchor 'x'; it stands in line 1"),
+        ("a: 1\n---\nb: 2\n", 2, "one document"),
+        ("a: 1\nb: [1, 2\n", 2, "not YAML"),
+        ("a: [1, 2", 1, "not YAML"),
+        ("a: 1\nb: !!python/name:os.system x\n", 2, "tag 'python/name:os.system' is not allowed"),
+        ("a: &x [*x]\n", 1, "alias inside its own anchor"),
+        ("a: 1\nb: " + "[" * 40 + "]" * 40, 2, "nested more than 32 deep"),
+    ],
+)
+@pytest.mark.parametrize("libyaml", [True, False])
+def test_what_is_no_yaml_is_found_in_its_line_with_libyaml_and_without(
+    text: str, line: int, words: str, libyaml: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not libyaml:
+        monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
+    parsed = parse(text.encode())
+    (finding,) = parsed.findings[:1]
+    assert words in finding.message
+    assert abs(finding.line - line) <= (0 if "not YAML" not in words else 1)  # where a list that never ends should have
+
+
+def test_libyaml_and_pyyaml_read_the_same_values_in_the_same_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [path.read_bytes() for path in sorted((ROOT / "flowgraphs").glob("*.yaml"))]
+    texts.append(b"a: &x [1, 'on']\nb: *x\nc: |\n  two\n  lines\n? d\n: [off, 1e-3, .inf, ~, 0x1F]\n'e': >\n  folded\n")
+    assert not any(parse(text).findings for text in texts)
+    found = [parse(text) for text in texts]
+    monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
+    assert [parse(text) for text in texts] == found
+    assert len(found) > 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
 import sys
@@ -299,10 +300,12 @@ def test_a_guarded_edge_tells_a_plain_peer_nothing() -> None:
     wait_for(lambda: run.duration > 0)
     heard = b""
     with socket.create_connection(("127.0.0.1", port), timeout=5) as plain:
-        plain.sendall(b"\xff\0\0\0\0\0\0\0\1\x7f\3\0NULL" + bytes(16) + b"\0" + bytes(31))  # a greeting without keys
-        plain.sendall(b"\4\x26\5READY\x0bSocket-Type\0\0\0\6DEALER\x08Identity\0\0\0\0")
-        while part := plain.recv(4096):
-            heard += part
+        heard += plain.recv(4096)  # it speaks first; behind a greeting without keys the connection is closed, or reset
+        with contextlib.suppress(ConnectionError):
+            plain.sendall(b"\xff\0\0\0\0\0\0\0\1\x7f\3\0NULL" + bytes(16) + b"\0" + bytes(31))
+            plain.sendall(b"\4\x26\5READY\x0bSocket-Type\0\0\0\6DEALER\x08Identity\0\0\0\0")
+            while part := plain.recv(4096):
+                heard += part
     # No more than ZMTP's own greeting, which says that this is ZeroMQ with CURVE, and then the end.
     greeting = b"\xff" + bytes(7) + b"\1\x7f\3\1CURVE" + bytes(15) + b"\1" + bytes(31)
     assert heard

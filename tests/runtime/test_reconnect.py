@@ -65,6 +65,9 @@ class Wire(threading.Thread):
                         continue
                     if self.open:
                         pairs |= {near: distant, distant: near}
+                    else:
+                        near.close()
+                        distant.close()
                 elif end in pairs:
                     data = b""
                     try:

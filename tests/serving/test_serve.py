@@ -59,12 +59,16 @@ class Service:
     def said(self, text: str) -> bool:
         return any(text in line for line in list(self.lines))
 
+    def port(self) -> int:
+        """Of its HTTP server; 0 as long as it has not said."""
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", "".join(self.lines))
+        return int(found[1]) if found else 0
+
     def get(self, path: str) -> tuple[int, str]:
-        port = re.search(r"http://127\.0\.0\.1:(\d+)", "".join(self.lines))
-        if port is None:
+        if not self.port():
             return 0, ""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}{path}", timeout=10) as reply:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port()}{path}", timeout=10) as reply:
                 return reply.status, reply.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -185,3 +186,14 @@ def test_the_unit_and_the_container_call_serve_as_it_is() -> None:
         assert all((ROOT / name).exists() for name in copied.split())
     assert "Type=notify" in unit
     assert "WatchdogSec=" in unit
+
+
+def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        pytest.skip("systemd is not installed: apt-get install systemd")
+    unit = tmp_path / "semstream.service"
+    text = (ROOT / "deploy" / "semstream.service").read_text(encoding="utf-8")
+    unit.write_text(text.replace("/opt/semstream/bin/semstream", "/usr/bin/env"), encoding="utf-8")  # one that is there
+    found = subprocess.run([program, "verify", str(unit)], capture_output=True, text=True, timeout=60)
+    assert (found.returncode, [line for line in found.stderr.splitlines() if "semstream" in line]) == (0, [])

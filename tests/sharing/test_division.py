@@ -153,13 +153,27 @@ def test_a_measurement_corrects_what_is_expected() -> None:
 def test_who_asks_for_more_than_there_is_gets_what_there_is(rule: str) -> None:
     users = [curve(least=10_000), curve(snr_db=5.0), curve(least=3 * PRICE)]
     shares = share(users, Band(12 * PRICE), rule)
-    assert shares[0].channels == 10  # all but one channel of features of each other
-    assert shares[0].clipped == 10_000 - 10 * PRICE
+    assert shares[0].channels == 8  # all but what the other asks for, and one channel of features of who asks for none
+    assert shares[0].clipped == 10_000 - 8 * PRICE
     assert shares[1].channels == 1
-    assert shares[2].clipped == 2 * PRICE
+    assert (shares[2].channels, shares[2].clipped) == (3, 0)
     granted = share([curve(least=5 * PRICE), *users[1:2]], Band(12 * PRICE), rule)
     assert granted[0].channels >= 5
     assert granted[0].clipped == 0
+
+
+def test_users_who_all_ask_for_everything_are_levelled_and_not_served_in_turn() -> None:
+    users = [curve(least=10_000), curve(least=10_000, snr_db=0.0), curve(least=4 * PRICE)]
+    for turn in range(3):
+        assert [s.channels for s in share(users, Band(12 * PRICE), "max_sum", turn)] == [4, 4, 4]
+
+
+@pytest.mark.parametrize("bits", [0, 4, 8, 16])
+def test_an_ask_wastes_nothing_of_the_band_under_equal_division(bits: int) -> None:
+    users = [curve(least=10_000), curve(snr_db=5.0)]
+    shares = share(users, Band(24 * PRICE, 1.0, bits * 24 * PRICE), "equal")
+    room = min(24, bits * 24 * PRICE // users[0].bits_of_one) if bits else 24
+    assert [s.channels for s in shares] == [room - 1, 1]
 
 
 def test_a_band_without_room_for_everybody_goes_round() -> None:

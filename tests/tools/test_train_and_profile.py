@@ -50,6 +50,10 @@ def test_a_codec_is_trained_resumed_profiled_tuned_and_used(data: Path, tmp_path
         "cpu",
         "--validate",
         data / "small.npz",
+        "--folds",
+        0,
+        1,
+        0,
     )
     result = run_tool(*first, "--steps", 3)
     assert result.returncode == 0, result.stderr
@@ -66,6 +70,11 @@ def test_a_codec_is_trained_resumed_profiled_tuned_and_used(data: Path, tmp_path
     result = run_tool("profile.py", tmp_path / "one" / "codec.safetensors", *pictures, "--crops", 60, "--out", weights)
     assert result.returncode == 0, result.stderr
     assert "AM/GM" in result.stdout
+    profile = checkpoint.load(str(weights)).profile
+    assert profile is not None
+    assert profile.unfolded is not None
+    assert not profile.unfolded[-3:].any()
+    assert profile.unfolded[0] > profile.contribution["sensitivity"][0]
 
     result = run_tool(
         "train.py", *pictures, "--stage", 2, "--weights", weights, "--out", tmp_path / "two", "--steps", 2,
@@ -76,7 +85,9 @@ def test_a_codec_is_trained_resumed_profiled_tuned_and_used(data: Path, tmp_path
         checkpoint.load(str(weights)).codec,
         checkpoint.load(str(tmp_path / "two" / "codec.safetensors")).codec,
     )
-    assert np.array_equal(before.linear_analysis.weight, after.linear_analysis.weight)
+    assert before.config.folds == after.config.folds == (0, 1, 0)
+    for name in ("linear_analysis.weight", "gains.gain_table", "gains.interval_table"):
+        assert np.array_equal(before.state_dict()[name], after.state_dict()[name])
     assert not np.array_equal(before.synthesis.embed.weight, after.synthesis.embed.weight)
 
     link = [sys.executable, ROOT / "flowgraphs" / "awgn_link.py", "--weights", weights, "--size", "32", "--frames", "2"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from semstream.codec.copies import KINDS, Copies, CopiesError, CopyPlans, put_copies, take_copies
+from semstream.codec.copies import KINDS, Copies, CopiesError, CopyPlans, importance, put_copies, take_copies
 from semstream.codec.profile import Profile
 from semstream.quantize.dequantize import NOISE_CAP
 from tools.evaluation.case import Case, CaseError
@@ -73,8 +73,7 @@ class Rates:
     def __init__(self, profile: Profile, stride: int) -> None:
         self._profile, self._stride = profile, stride
         self._plans = CopyPlans(profile)
-        # Sensitivity and power of a channel say what is lost without it, as in `Profile.allocate_held`.
-        self._order = np.argsort(-profile.contribution["sensitivity"] * profile.variance, kind="stable")
+        self._order = np.argsort(-importance(profile), kind="stable")
 
     def of(self, case: Case) -> Rate:
         """How a case is sent.

@@ -111,10 +111,14 @@ def settings() -> Iterator[Callable[[bytes], None]]:
     from semstream.runtime import Flowgraph, SettingsError
     from semstream.runtime.files.overrides import override
 
+    graph = Flowgraph("fuzz")
+    graph.connect(blocks.ImageSource(name="source"), blocks.SnrSweep(name="sweep"))
+    graph.add(blocks.FadingChannel(name="channel"))
+    before = {name: block.settings for name, block in graph.blocks.items()}
+
     def one(data: bytes) -> None:
-        graph = Flowgraph("fuzz")
-        graph.connect(blocks.ImageSource(name="source"), blocks.SnrSweep(name="sweep"))
-        graph.add(blocks.FadingChannel(name="channel"))
+        for name, unchanged in before.items():
+            graph.blocks[name].settings = unchanged
         with contextlib.suppress(SettingsError):
             override(graph, [data.decode("utf-8", "replace")])
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from semstream.codec import checkpoint
 from semstream.codec.air import AirDraw
 from semstream.codec.codec import SemanticCodec, fast_bf16
+from semstream.codec.folded import folded
 from semstream.codec.lapped import widened
 from semstream.codec.linear import fit_linear_code
 from semstream.codec.optimizer import Optimizers
@@ -52,7 +53,10 @@ def new_or_loaded(options: argparse.Namespace, bank: CropBank) -> tuple[Semantic
         if options.stage == 2 and loaded.profile is None:
             raise checkpoint.WeightsError("stage 2 needs weights with a profile; run tools/profile.py on them first")
         codec = widened(loaded.codec, options.lap) if options.lap else loaded.codec
-        return codec.requires_grad_(True), loaded.profile
+        if not options.folds:
+            return codec.requires_grad_(True), loaded.profile
+        # The profile is of the channels in their old order.
+        return folded(codec, tuple(options.folds)).requires_grad_(True), None
     config = PRESETS[options.preset]
     linear = not options.no_linear_path
     config = replace(
@@ -65,7 +69,8 @@ def new_or_loaded(options: argparse.Namespace, bank: CropBank) -> tuple[Semantic
     crops = bank.batch(max(400, 4000 * 32**2 // options.crop**2)).permute(0, 2, 3, 1)
     side = options.crop // config.stride * config.stride
     patches = pixels_to_tokens(crops[:, :side, :side], config.stride).flatten(0, 2).cpu().numpy()
-    return SemanticCodec(config, fit_linear_code(patches, config.channels)), None
+    codec = SemanticCodec(config, fit_linear_code(patches, config.channels))
+    return folded(codec, tuple(options.folds)) if options.folds else codec, None
 
 
 class Training:
@@ -97,6 +102,8 @@ class Training:
         if options.freeze_encoder:
             self.codec.analysis.requires_grad_(False)
             self.codec.linear_analysis.requires_grad_(False)
+            if self.codec.gains is not None:
+                self.codec.gains.requires_grad_(False)
         self.average = Average(self.codec, options.average)
         self.optimizers = Optimizers(self.codec, options.optimizer, options.weight_decay, options.linear_rate)
         if resumed:

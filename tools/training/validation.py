@@ -26,12 +26,13 @@ def validation(
     psnr, perceptual = [], []
     with torch.no_grad():
         for snr_db in snrs_db:
-            features, scale = codec.encode(pictures)
-            variance = torch.full_like(features, 10 ** (-snr_db / 10))
+            told = torch.full((len(pictures),), float(snr_db), device=pictures.device)
+            features, scale = codec.encode(pictures, told)
+            power = features.square().mean(dim=(1, 2, 3), keepdim=True)
+            variance = (10 ** (-snr_db / 10) * power).expand_as(features)
             noise = torch.randn(features.shape, generator=generator, device=pictures.device)
-            restored = codec.decode(
-                features + variance.sqrt() * noise, variance, scale, (pictures.shape[-2], pictures.shape[-1])
-            ).clamp(0, 1)
+            size = (pictures.shape[-2], pictures.shape[-1])
+            restored = codec.decode(features + variance.sqrt() * noise, variance, scale, size).clamp(0, 1)
             mse = (restored - pictures).square().mean(dim=(1, 2, 3))
             psnr.append(float((-10 * mse.log10()).mean()))
             if distance is not None:

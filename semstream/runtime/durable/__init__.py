@@ -21,7 +21,13 @@ which frames it has in it. It is valid once all of these are acknowledged downst
 are they acknowledged upstream. Everything else must follow from (settings, seed, frame): so it is with every block of
 semstream, whose noise is drawn by (seed, block, seq). Files that a sink writes are cut back to the snapshot and go on.
 
-**Not covered.** The owner itself: its records are in its memory, and with it the run ends. A machine that loses power.
+**Hosts.** Between the hosts of one graph, and between flowgraphs, a receiver says in each life which run, node and port
+it is, and dials again when a connection breaks; a sender waits for it as long as the host's patience, and sees the end
+of the stream through. Each host's owner starts its own blocks again. A host that is started anew, as another run, is
+refused, for it has lost what it had. Edges of other policies between hosts come back too, without what was under way.
+
+**Not covered.** The owner itself: its records are in its memory, and with it the run, or its host's part, ends; the
+other hosts then fail by name once their patience is over. A machine that loses power.
 Values of `Run.set`: what is worked on again meets the newest ones. State across several streams behind a join, whose
 order depends on timing. Replicas behind a `dial` whose listener shares its frames among several flowgraphs. Edges of
 other policies, which lose what was under way (probes). What a block does to the outside world otherwise than by frames,
@@ -30,5 +36,5 @@ records and files that its snapshot covers.
 `ledger`   what a node owes: units of work and what is still outstanding of each
 `store`    snapshots and rings, in files or in this process
 `order`    joining and reordering that wait for what is sure to come
-`sender`, `receiver`   the two ends of an edge
+`resuming`, `sender`, `receiver`   the two ends of an edge: one whose receivers come back, one that keeps frames too
 """

@@ -34,6 +34,8 @@ ANSWER_S = 3.0
 class DurableLink(Link):
     """A link that says who it is, and acknowledges."""
 
+    answers_end = True
+
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.frames: dict[str, Ranges] = {}
@@ -46,7 +48,8 @@ class DurableLink(Link):
         """Whether this life has failed and another one may come: the sender is not told that it leaves."""
 
     def _more_facts(self, spec: InputSpec, node: str) -> dict[str, Any]:
-        return {"resume": f"{spec.resume}/{node}/{spec.port}/{self.index}", "durable": spec.durable}
+        who = f"{spec.resume}/{node}/{spec.port}/{self.index}"
+        return {"resume": who, "durable": spec.durable, "edge": spec.edge}
 
     def note(self, key: Key) -> None:
         """Acknowledge with the next message."""
@@ -120,6 +123,8 @@ class DurableInputs(Inputs):
         self._leave_out = leave_out
         self.parted: list[tuple[InputPort, int]] = []
         """Links to other flowgraphs whose stream has ended, which the owner is to know first."""
+        self._run_at: dict[str, str] = {}
+        """The run that listens at an endpoint."""
         for port in self.ports:
             if port.reorder is not None and port.spec.durable:
                 port.reorder = PatientReorder(len(port.links), done)
@@ -144,7 +149,7 @@ class DurableInputs(Inputs):
         super().check_time()
         now = time.monotonic()
         for link in self.links:
-            if link.port.spec.durable and not (link.greeted or link.ended):
+            if link.port.spec.returns and not (link.greeted or link.ended):
                 assert isinstance(link, DurableLink)
                 link.broken |= now - link.dialled > ANSWER_S
 
@@ -165,7 +170,8 @@ class DurableInputs(Inputs):
                 context, own, mailboxes, joined = self._remake
                 holds = joined or len(port.links) > 1
                 new = port.links[i] = DurableLink(context, port, port.spec, i, own, mailboxes, holds)
-                new.breaks = 0 if old.last_ns else old.breaks + (old.broken and old.greeted)
+                soon = old.broken and old.greeted and time.monotonic() - old.opened < ANSWER_S
+                new.breaks = old.breaks + 1 if soon and not old.last_ns else 0
                 if not old.greeted:
                     new.opened = old.opened  # the time for an answer has begun with the first of them
                 if new.breaks >= MOST_BREAKS:
@@ -211,7 +217,7 @@ class DurableInputs(Inputs):
 
     def on_monitor(self, link: Link) -> None:
         """Note that the connection to another flowgraph is lost; over a durable edge it is made again."""
-        if not link.port.spec.durable:
+        if not link.port.spec.returns:
             super().on_monitor(link)
             return
         if link.monitor is None:
@@ -251,31 +257,45 @@ class DurableInputs(Inputs):
         return super()._on_frame(link, frame, gaps)
 
     def _on_control(self, link: Link, message: wire.Message) -> None:
-        durable = link.port.spec.durable
-        if not durable:
+        spec = link.port.spec
+        if message.kind == "hello" and link.remote and spec.returns:
+            self._on_hello(link, message.fields)
+        elif message.kind == "eos" and link.remote and spec.returns:
+            self._end(link)
+            self.parted.append((link.port, link.index))
+        elif not spec.durable:
             super()._on_control(link, message)
         elif message.kind == "gap":
             for gap in message.gaps:
                 if self._is_new(link, gap):
                     self._on_gap(link.port, gap)
             link.grant()
-        elif message.kind == "hello" and link.remote:
-            if message.fields.get("durable") is True:
-                link.greeted = True
-                link.opened = time.monotonic()
-            elif not link.greeted:
-                self._lose(
-                    link,
-                    f"port {link.port.name!r}: what listens at {link.endpoint} is not durable; make it so, "
-                    "listen(..., durable=True), or dial it with durable=False",
-                )
-        elif message.kind == "eos" and link.remote:
-            self._end(link)
-            self.parted.append((link.port, link.index))
         elif message.kind == "credit":
             raise WireError("kind", "a sender sends no credit")
         else:
             super()._on_control(link, message)
+
+    def _on_hello(self, link: Link, fields: dict[str, Any]) -> None:
+        """A sender in another flowgraph has answered, twice: as every sender does, and with what it is here."""
+        if link.greeted:
+            return
+        durable, run, where = link.port.spec.durable, fields.get("run"), f"port {link.port.name!r}: "
+        if type(run) is not str or (fields.get("durable") is True) != durable:
+            what, other = ("not ", "False") if durable else ("", "True")
+            self._lose(
+                link,
+                f"{where}what listens at {link.endpoint} is {what}durable; make both ends alike: listen(..., "
+                f"durable={durable}), or dial it with durable={other}; give all hosts of a graph the same --durable",
+            )
+        elif durable and self._run_at.setdefault(link.endpoint, run) != run:
+            self._lose(
+                link,
+                f"{where}{link.port.spec.peer or 'the flowgraph'} at {link.endpoint} was started anew and does not "
+                "know what it had given; start all anew",
+            )
+        else:
+            link.greeted = True
+            link.opened = time.monotonic()
 
     def _drop(self, unmatched: list[Arrival], gaps: list[wire.Gap]) -> None:
         for arrival in unmatched:

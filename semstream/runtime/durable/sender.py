@@ -1,40 +1,25 @@
-"""Sending end of an edge whose receivers may die and come back, and, where it is durable, of one that keeps frames.
+"""Sending end of a durable edge, which keeps what its receivers have not acknowledged.
 
-What a hello and a credit are stands in `semstream.runtime.edges.sender`; besides::
+What a hello is stands in `semstream.runtime.durable.resuming`; besides::
 
-           <-- hello {..., resume, durable} -----  who it is, the same in every life
            --- what is kept for it, in order ---->
            <-- ack {frames, gaps} ---------------  ranges by stream; they need not be kept
-           <-- ack {eos: true} ------------------  from another flowgraph, which has all
 """
 
 from __future__ import annotations
 
-import logging
-import time
 from collections import deque
 from typing import Any
 
-import zmq
-
-from semstream.runtime.counters import NodeCounters
-from semstream.runtime.durable.ledger import Key, Ledger, Unit
-from semstream.runtime.edges.handles import Mailboxes
+from semstream.runtime.durable.ledger import Key, Unit
+from semstream.runtime.durable.resuming import ResumingSender
 from semstream.runtime.edges.parcel import Parcel
-from semstream.runtime.edges.sender import Sender
-from semstream.runtime.edges.slots import Lease, Pool
-from semstream.runtime.edges.sockets import Socket
 from semstream.runtime.errors import BlockError, WireError
 from semstream.runtime.frames import handover, wire
 from semstream.runtime.frames.frame import Frame
-from semstream.runtime.frames.types import PortType
-from semstream.runtime.graph.guard import Guard
-from semstream.runtime.graph.nodes import OutputSpec
 
 MOST_BYTES = 2**28
 """Bytes that one edge keeps, beside the number of frames that the graph allows."""
-RETURN_S = 60.0
-"""A receiver in another flowgraph that has not come back for so long is lost."""
 
 
 class Kept:
@@ -48,108 +33,15 @@ class Kept:
         self.receiver = ""
 
 
-class ResumingSender(Sender):
-    """A sender that lets its receivers come back; what was under way to one that died is lost."""
-
-    def __init__(
-        self,
-        context: zmq.Context[Socket],
-        spec: OutputSpec,
-        port_type: PortType,
-        block: str,
-        counters: NodeCounters,
-        log: logging.Logger,
-        mailboxes: Mailboxes | None,
-        pool: Pool | None,
-        guard: Guard,
-        ledger: Ledger,
-    ) -> None:
-        self._over_nodes: set[str] = set()
-        super().__init__(context, spec, port_type, block, counters, log, mailboxes, pool)
-        self.quiet = False
-        """Whether this life has failed and another one may come: receivers are not told of it."""
-        self.over = False
-        """Whether every receiver has ended in order and needs nothing more."""
-        self._ledger = ledger
-        self._most = guard.ring
-        self._receiver_of: dict[bytes, str] = {}
-        self._identity_of: dict[str, bytes] = {}
-        self._orphans: dict[str, list[Lease]] = {}
-        self._away_since = 0.0
-        for node in guard.finished:
-            self.on_finished(node)
-
-    def end(self, kind: str = "eos", text: str = "") -> None:
-        """Tell every receiver that nothing more comes, unless another life may go on."""
-        if not self.quiet:
-            super().end(kind, text)
-
-    def on_finished(self, node: str) -> None:
-        """A receiver of this run has ended in order."""
-        self._awaited.discard(node)
-        self._over_nodes.add(node)
-        self.over = bool(self.spec.consumers) and self._over_nodes.issuperset(self.spec.consumers)
-
-    @property
-    def settled(self) -> bool:
-        """Whether nothing is left to send and every receiver has said hello or has ended."""
-        return self.over or super().settled
-
-    def on_dead(self, node: str) -> None:
-        """Forget a receiver of this run that has failed for good."""
-        if node in self.spec.consumers:
-            self._ledger.abandoned = True
-        super().on_dead(node)
-
-    def _on_message(self, identity: bytes, message: wire.Message) -> None:
-        if message.kind == "hello":
-            receiver = message.fields.get("resume")
-            if type(receiver) is not str or not 0 < len(receiver) <= 1024:
-                receiver = f"{message.fields.get('node')!s:.256}"
-            known = self._identity_of.get(receiver)
-            if known is not None and known != identity:
-                self._forget(known)
-            for lease in self._orphans.pop(receiver, ()):  # whoever could still read it has gone
-                lease.release()
-            self._receiver_of[identity] = receiver
-        super()._on_message(identity, message)
-
-    def _admit(self, identity: bytes, node: str, count: int) -> None:
-        super()._admit(identity, node, count)
-        self._identity_of[self._receiver_of[identity]] = identity
-        self._away_since = 0.0
-
-    def _peer_left(self, identity: bytes, why: str) -> None:
-        if why.startswith("left") or (self.spec.remote and not self.spec.durable):
-            super()._peer_left(identity, why)
-            return
-        node = self._node_of[identity]
-        self._forget(identity)
-        if not self.spec.remote and node not in self._over_nodes:
-            self._awaited.add(node)
-        self._away_since = self._away_since or time.monotonic()
-
-    def _forget(self, identity: bytes) -> None:
-        receiver = self._receiver_of.pop(identity, "")
-        if self._identity_of.get(receiver) == identity:
-            del self._identity_of[receiver]
-        leases = self._leases.get(identity)
-        if leases:
-            self._orphans.setdefault(receiver, []).extend(leases.values())
-        super()._forget(identity)
-
-
 class DurableSender(ResumingSender):
     """A sender that keeps what its receivers have not acknowledged."""
 
     def __init__(self, *arguments: Any) -> None:
-        self.eos_acknowledged = False
         self._kept: dict[Key, Kept] = {}
         self._unsent: deque[Key] = deque()
         self._again: dict[str, deque[Key]] = {}
         self._nodes: dict[str, str] = {}
         self._last: tuple[int, Key] | None = None
-        self._ended = False
         self._bytes = 0
         super().__init__(*arguments)
 
@@ -229,11 +121,6 @@ class DurableSender(ResumingSender):
         if self._unsent or self._again:
             self.flush()
 
-    def end(self, kind: str = "eos", text: str = "") -> None:
-        """Tell every receiver that nothing more comes, also those that come back later."""
-        self._ended = kind == "eos" and not self.quiet
-        super().end(kind, text)
-
     def on_finished(self, node: str) -> None:
         """A receiver of this run has ended in order: it has all that was sent to it."""
         super().on_finished(node)
@@ -243,30 +130,19 @@ class DurableSender(ResumingSender):
             self._unsent.clear()
             self._again.clear()
 
-    def probe(self) -> None:
-        """Find out which receivers are gone, and give up on one that does not come back."""
-        super().probe()
-        if self.spec.remote and self._away_since and time.monotonic() - self._away_since > RETURN_S:
-            self.lost = self.lost or (
-                f"the receiver of port {self.spec.port!r} on {self.spec.endpoint} has not come back for {RETURN_S:g} "
-                f"s; {len(self._kept)} frames were kept for it"
-            )
-
     def _on_message(self, identity: bytes, message: wire.Message) -> None:
         fields = message.fields
-        if message.kind == "ack":
-            if identity not in self.credit:
-                raise WireError("no_hello", "an acknowledgement from a peer that has not said hello")
-            self._on_ack(fields)
-            return
-        if message.kind == "hello":
-            if fields.get("durable") is not True:
-                text = f"block {self.block!r}, port {self.spec.port!r} is durable: dial it with durable=True"
-                self._raw_send(identity, wire.control("error", text=text, block=self.block))
-                raise WireError("hello_durable", text)
-            if self.spec.remote:
-                self._raw_send(identity, wire.control("hello", durable=True))
+        if message.kind == "hello" and fields.get("durable") is not True:
+            text = f"block {self.block!r}, port {self.spec.port!r} is durable: dial it with durable=True"
+            self._raw_send(identity, wire.control("error", text=text, block=self.block))
+            raise WireError("hello_durable", text)
         super()._on_message(identity, message)
+
+    def _more_facts(self) -> dict[str, Any]:
+        return {**super()._more_facts(), "durable": True}
+
+    def _waiting_for(self, receiver: str) -> str:
+        return f"; {len(self._kept)} frames were kept for it"
 
     def _admit(self, identity: bytes, node: str, count: int) -> None:
         super()._admit(identity, node, count)
@@ -278,10 +154,9 @@ class DurableSender(ResumingSender):
         else:
             self._again.pop(receiver, None)
         self.flush()
-        if self._ended:
-            self._send(identity, [wire.control("eos", text="", block=self.block)])
+        self._tell_end(identity)
 
-    def _on_ack(self, fields: dict[str, Any]) -> None:
+    def _on_ack(self, identity: bytes, fields: dict[str, Any]) -> None:
         kept = self._kept
         for stream, first, last in _ranges(fields.get("frames")):
             if last - first > len(kept):
@@ -292,8 +167,7 @@ class DurableSender(ResumingSender):
                     self._settle((stream, seq))
         for gap in _ranges(fields.get("gaps")):
             self._settle(gap)
-        if fields.get("eos") is True:
-            self.eos_acknowledged = True
+        super()._on_ack(identity, fields)
 
     def _settle(self, key: Key) -> None:
         kept = self._kept.pop(key, None)

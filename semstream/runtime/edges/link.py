@@ -39,6 +39,8 @@ class Link:
 
     numbered = False
     """Whether messages over it are numbered (`semstream.runtime.edges.remote_link`)."""
+    answers_end = False
+    """Whether the sender waits for an answer to its end (`semstream.runtime.durable`)."""
 
     def __init__(
         self,
@@ -188,7 +190,8 @@ class Link:
             self.socket.disable_monitor()
             self.monitor.close(0)
             self.monitor = None
-        self.socket.close(linger_ms)
+        # A sender in this run needs no credit behind its end, and may be gone: nothing is to wait for.
+        self.socket.close(0 if self.ended and not (self.remote or self.answers_end) else linger_ms)
 
 
 class InputPort:

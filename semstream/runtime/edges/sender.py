@@ -187,7 +187,7 @@ class Sender:
                     granted = True
                     continue
                 limit = self._granted.get(identity)
-                if limit is None and identity in self.retired:
+                if limit is None and self._is_retired(identity):
                     continue
                 if limit is None:
                     raise WireError("no_hello", "credit from a peer that has not said hello")
@@ -204,6 +204,10 @@ class Sender:
             granted = True
         if granted and (self.queue or self.gaps):
             self.flush()
+
+    def _is_retired(self, identity: bytes) -> bool:
+        """Whether this may be an earlier connection of a receiver, whose last words come over one of ZeroMQ's own."""
+        return identity in self.retired
 
     def on_dead(self, node: str) -> None:
         """Forget a receiver of this run that has failed."""

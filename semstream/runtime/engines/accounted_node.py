@@ -10,7 +10,8 @@ from semstream.runtime.block.block import Block
 from semstream.runtime.durable.ledger import Key, Ledger, Unit
 from semstream.runtime.durable.order import Done
 from semstream.runtime.durable.receiver import DurableInputs
-from semstream.runtime.durable.sender import DurableSender, ResumingSender
+from semstream.runtime.durable.resuming import ResumingSender
+from semstream.runtime.durable.sender import DurableSender
 from semstream.runtime.durable.store import (
     Ring,
     Store,

@@ -13,7 +13,7 @@ from semstream.runtime.block.batch import Done
 from semstream.runtime.block.block import Block
 from semstream.runtime.block.calling import by_port, source_items, stamp
 from semstream.runtime.durable.ledger import Taken
-from semstream.runtime.durable.sender import DurableSender, ResumingSender
+from semstream.runtime.durable.resuming import ResumingSender
 from semstream.runtime.durable.store import (
     FileStore,
     Item,
@@ -33,9 +33,6 @@ from semstream.runtime.frames import wire
 from semstream.runtime.frames.frame import Frame
 from semstream.runtime.frames.types import PortType
 from semstream.runtime.graph.nodes import NodeSpec
-
-PARTING_S = 5.0
-"""How long a sender waits for another flowgraph to say that the end has come through; all frames have by then."""
 
 
 def make_node(
@@ -213,13 +210,20 @@ class DurableNode(AccountedNode):
         done = super()._settle()
         while self._unkept and not self.halted and not self._ledger.abandoned:
             self.pump(IDLE_MS)
-        abroad = [s for s in self._all_senders if isinstance(s, DurableSender) and s.spec.remote and not s.discarding]
-        if done and abroad:
-            for sender in abroad:
-                sender.end("eos")
-            deadline = time.monotonic() + PARTING_S
-            while not self.halted and time.monotonic() < deadline and not all(s.eos_acknowledged for s in abroad):
-                self.pump(IDLE_MS)
+        if done:
+            self._part()
         if self._durable_inputs is not None:
             self._durable_inputs.send_acknowledgements()
         return done and not self.halted
+
+    def _part(self) -> None:
+        """See the end through to other flowgraphs, also over a connection that breaks just now."""
+        senders = [s for s in self._all_senders if isinstance(s, ResumingSender) and s.spec.remote and s.spec.returns]
+        for sender in senders:
+            sender.end("eos")
+        begin = time.monotonic()
+        while not self.halted:
+            passed = time.monotonic() - begin
+            if all(s.end_acknowledged or s.discarding or passed > s.parting_s for s in senders):
+                return
+            self.pump(IDLE_MS)

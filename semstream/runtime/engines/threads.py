@@ -35,7 +35,8 @@ class ThreadEngine:
         self._placed = plan.place(
             lambda i: f"inproc://control-{i}", lambda i, r, _: f"inproc://edge-{i}-{r}", lambda block: ""
         )
-        self._placed = [guarded(placed, plan, secrets.token_hex(6), "") for placed in self._placed]
+        run = secrets.token_hex(6)
+        self._placed = [guarded(placed, plan, run, "") for placed in self._placed]
         self._memory = MemoryStore()
         self._threads: dict[str, threading.Thread] = {}
         self._abandoned: set[str] = set()

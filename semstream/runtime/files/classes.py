@@ -23,6 +23,12 @@ def library() -> dict[str, type[Block]]:
     return {name: getattr(package, name) for name in package.__all__}
 
 
+def _of_library(name: str) -> type[Block] | None:
+    """A block that comes with semstream; the others are not imported."""
+    package = importlib.import_module(LIBRARY)
+    return getattr(package, name) if name in package.__all__ else None
+
+
 def find_class(name: str, folder: Path | None = None) -> type[Block]:
     """The class of that name.
 
@@ -40,10 +46,11 @@ def find_class(name: str, folder: Path | None = None) -> type[Block]:
     """
     module_name, colon, class_name = name.partition(":")
     if not colon:
-        known = library()
-        if name not in known:
+        found = _of_library(name)
+        if found is None:
+            known = importlib.import_module(LIBRARY).__all__
             raise FlowgraphError(f"no block class {name!r}; {choice(name, known)}; own ones are MODULE:CLASS")
-        return known[name]
+        return found
     try:
         with _on_path(folder):
             module = importlib.import_module(module_name)
@@ -66,7 +73,7 @@ def name_of(block: Block, folder: Path) -> str:
         If the class cannot be found from a file: it is defined in a function, typed in, or in a script elsewhere.
     """
     cls = type(block)
-    if library().get(cls.__name__) is cls:
+    if _of_library(cls.__name__) is cls:
         return cls.__name__
     module, _, qualname = reference_of(block).partition(":")
     if module == "__main__":

@@ -12,10 +12,19 @@ from typing import Any
 import yaml
 
 from semstream.runtime.errors import Finding
+from semstream.runtime.files.yaml_nodes import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_VALUES,
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    TooMuchError,
+    compose,
+)
 
-MAX_BYTES = 1_000_000
-MAX_VALUES = 50_000
-MAX_DEPTH = 32
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_VALUES", "Dumper", "Parsed", "dump", "parse", "scalar"]
 
 Path = tuple[str | int, ...]
 
@@ -62,35 +71,13 @@ def parse(data: bytes) -> Parsed:
         Content of the file. More than `MAX_BYTES`, `MAX_VALUES` (aliases count each time) or `MAX_DEPTH` is a finding.
     """
     parsed = Parsed()
-    if len(data) > MAX_BYTES:
-        parsed.findings.append(Finding(1, f"the file has {len(data)} bytes; a flowgraph has at most {MAX_BYTES}"))
+    node = compose(data)
+    if isinstance(node, Finding):
+        parsed.findings.append(node)
         return parsed
     try:
-        node = yaml.compose(data.decode("utf-8-sig"), Loader=_Loader)
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        parsed.findings.append(Finding(line, "not YAML: the file is not UTF-8 text"))
-        return parsed
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        words = " ".join(part for part in (error.context, error.problem) if part)
-        parsed.findings.append(Finding(mark.line + 1 if mark else 1, f"not YAML: {words}"))
-        return parsed
-    except yaml.YAMLError as error:
-        parsed.findings.append(Finding(1, f"not YAML: {' '.join(str(error).split())}"))
-        return parsed
-    except _TooMuchError as error:
-        parsed.findings.append(Finding(error.line, str(error)))
-        return parsed
-    except RecursionError:
-        parsed.findings.append(Finding(1, f"nested more than {MAX_DEPTH} deep"))
-        return parsed
-    if node is None:
-        parsed.findings.append(Finding(1, "the file is empty"))
-        return parsed
-    try:
-        parsed.value = _Reader(parsed).read(node, (), node.start_mark.line + 1)
-    except _TooMuchError as error:
+        parsed.value = _Reader(parsed).read(node, (), node.line)
+    except TooMuchError as error:
         parsed.value = None
         parsed.findings.append(Finding(error.line, str(error)))
     return parsed
@@ -117,26 +104,6 @@ def scalar(text: str) -> Any:
     return text
 
 
-class _TooMuchError(Exception):
-    def __init__(self, line: int, words: str) -> None:
-        super().__init__(words)
-        self.line = line
-
-
-class _Loader(yaml.SafeLoader):
-    """Stops where there are too many nodes, in a second: PyYAML takes ten for a file of a megabyte."""
-
-    nodes = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """A node; keys are nodes too."""
-        self.nodes += 1
-        if self.nodes > 2 * MAX_VALUES:
-            raise _TooMuchError(self.line + 1, f"more than {MAX_VALUES} values; a flowgraph has fewer")
-        node: yaml.Node | None = super().compose_node(parent, index)
-        return node
-
-
 class _Reader:
     """Nodes to values. Aliases are read again at each place, within the limit."""
 
@@ -144,29 +111,30 @@ class _Reader:
         self._parsed = parsed
         self._count = 0
 
-    def read(self, node: yaml.Node, path: Path, line: int) -> Any:
+    def read(self, node: Node, path: Path, line: int) -> Any:
         self._count += 1
         if self._count > MAX_VALUES:
-            raise _TooMuchError(line, f"more than {MAX_VALUES} values, aliases counted; a flowgraph has fewer")
+            raise TooMuchError(line, f"more than {MAX_VALUES} values, aliases counted; a flowgraph has fewer")
         if len(path) > MAX_DEPTH:
-            raise _TooMuchError(line, f"nested more than {MAX_DEPTH} deep, or an alias inside its own anchor")
+            raise TooMuchError(line, f"nested more than {MAX_DEPTH} deep, or an alias inside its own anchor")
         self._parsed.lines.setdefault(path, line)
-        if isinstance(node, yaml.MappingNode):
+        if isinstance(node, Scalar):
+            return self._scalar(node)
+        if isinstance(node, Mapping):
             return self._mapping(node, path)
-        if isinstance(node, yaml.SequenceNode):
-            self._check_tag(node, "seq", path)
-            return [self.read(item, (*path, i), item.start_mark.line + 1) for i, item in enumerate(node.value)]
-        return self._scalar(node, path)
+        assert isinstance(node, Sequence)
+        self._check_tag(node, ("seq",))
+        return [self.read(item, (*path, i), item.line) for i, item in enumerate(node.items)]
 
-    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
-        self._check_tag(node, "map", path)
+    def _mapping(self, node: Mapping, path: Path) -> dict[str, Any]:
+        self._check_tag(node, ("map",))
         values: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode):
+        for key_node, value_node in zip(node.items[::2], node.items[1::2], strict=True):
+            line = key_node.line
+            if not isinstance(key_node, Scalar):
                 self._find(line, "expected a word as a key, got a list or a mapping; quote it if it is text")
                 continue
-            key = str(key_node.value)
+            key = key_node.text
             if key in values:
                 self._find(
                     line, f"key {key!r} for the second time; it stands in line {self._parsed.line((*path, key))}"
@@ -175,21 +143,17 @@ class _Reader:
             values[key] = self.read(value_node, (*path, key), line)
         return values
 
-    def _scalar(self, node: yaml.Node, path: Path) -> Any:
-        text = str(node.value)
-        if isinstance(node, yaml.ScalarNode) and node.style in ("'", '"', "|", ">"):
-            self._check_tag(node, "str", path)
-            return text
-        # PyYAML's own guess at a plain scalar follows YAML 1.1, where `off` is false: only explicit tags count.
-        known = ("str", "bool", "int", "float", "null", "timestamp", "merge", "value")
-        if node.tag not in {f"tag:yaml.org,2002:{name}" for name in known}:
-            self._check_tag(node, "str", path)
-        return scalar(text)
+    def _scalar(self, node: Scalar) -> Any:
+        if not node.plain:
+            self._check_tag(node, ("str",))
+            return node.text
+        self._check_tag(node, ("str", "bool", "int", "float", "null", "timestamp", "merge", "value"))
+        return scalar(node.text)
 
-    def _check_tag(self, node: yaml.Node, kind: str, path: Path) -> None:
-        if node.tag != f"tag:yaml.org,2002:{kind}":
-            tag = node.tag.removeprefix("tag:yaml.org,2002:")
-            self._find(node.start_mark.line + 1, f"tag {tag!r} is not allowed; only plain values are read")
+    def _check_tag(self, node: Node, kinds: tuple[str, ...]) -> None:
+        tag = node.tag.removeprefix("tag:yaml.org,2002:")
+        if node.tag and (tag == node.tag or tag not in kinds):
+            self._find(node.line, f"tag {tag!r} is not allowed; only plain values are read")
 
     def _find(self, line: int, message: str) -> None:
         self._parsed.findings.append(Finding(line, message))

@@ -109,7 +109,7 @@ def check_durable(blocks: Mapping[str, Block], edges: Iterable[Edge], restarts: 
     edges = list(edges)
     guarded = any(edge.durable for edge in edges) or any(policy != "never" for policy in restarts.values())
     for edge in edges:
-        if guarded and edge.reconnect_s and not edge.durable:
+        if guarded and edge.reconnect_s and not (edge.durable or edge.peer):
             raise FlowgraphError(
                 f"edge {edge.name}: reconnect is for runs whose blocks are not started again; make the edge durable, "
                 "which comes back without loss, or give restart='never' and no durable edge"

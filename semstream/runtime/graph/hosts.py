@@ -36,15 +36,6 @@ def check_hosts(graph: Graph) -> list[tuple[str, str]]:
     """What is wrong with the hosts of a graph: (name of a block or host, words), nothing where there are no hosts."""
     if not graph.hosts:
         return []
-    if graph.guarded:
-        first = next(iter(graph.hosts))
-        return [
-            (
-                first,
-                "durable edges and restart policies do not reach across the hosts of one graph: leave out durable "
-                "and restart, or make a graph for each host and join them by listen and dial with durable=True",
-            )
-        ]
     known = ", ".join(graph.hosts)
     wrong = [
         (name, f"block {name!r} lives on no host; there are: {known}")
@@ -109,10 +100,16 @@ def part(graph: G, name: str, keys: Keys | None = None) -> G:
         raise FlowgraphError(f"flowgraph {graph.name!r} has no host {name!r}; there are: {', '.join(graph.hosts)}")
     if wrong := check_hosts(graph):
         raise FlowgraphError("\n".join(words for _, words in wrong))
-    mine = type(graph)(graph.name, graph.seed, graph.engine, policy=graph.policy, credit=graph.credit)
+    mine = type(graph)(
+        graph.name, graph.seed, graph.engine, policy=graph.policy, credit=graph.credit, durable=graph.durable,
+        restart=graph.restart, ring=graph.ring, restart_limit=graph.restart_limit,
+    )  # fmt: skip
     for block in graph.blocks.values():
         if graph.host_of[block.name] == name:
             mine.add(block, graph.replicas[block.name], graph.processes[block.name])
+            mine.placements[block.name] = graph.placements[block.name]
+            # As in the whole graph, where an edge that this host has not may be durable.
+            mine.restarts[block.name] = graph.restart_of(block.name) if graph.guarded else None
     if not mine.blocks:
         raise FlowgraphError(f"no block lives on host {name!r}; give one host: {name}")
     numbers: dict[str, int] = {}

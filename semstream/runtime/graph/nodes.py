@@ -36,6 +36,11 @@ class InputSpec:
         return self.remote and not self.resume and (self.auto or self.reconnect_s > 0)
 
     @property
+    def returns(self) -> bool:
+        """Whether a connection to another flowgraph that breaks is made again, where blocks may be started again."""
+        return self.durable or bool(self.peer)
+
+    @property
     def leaves_host(self) -> bool:
         """Whether its senders may be on other hosts, so that connections can break by themselves."""
         return self.remote or any(endpoint.startswith("tcp://") for endpoint in self.endpoints)
@@ -57,6 +62,11 @@ class OutputSpec:
     reconnect_s: float = 0.0
     peer: str = ""
     durable: bool = False
+
+    @property
+    def returns(self) -> bool:
+        """Whether a receiver in another flowgraph may go and come back, where blocks may be started again."""
+        return self.durable or bool(self.peer)
 
     @property
     def leaves_host(self) -> bool:
