@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from blocks._errors import told_by
@@ -9,7 +11,7 @@ from blocks._link import class_map, passed_on, side_information
 from blocks.ports import Codes, Symbols
 from semstream.codec.checkpoint import load_profile
 from semstream.codec.coder import FeatureCoder
-from semstream.codec.copies import Copies, CopyPlans, put_copies
+from semstream.codec.copies import KINDS, Copies, CopyPlans, kinds_of, put_copies
 from semstream.codec.side_information import SCALE_BITS, SideInformation, SideInformationError
 from semstream.phy.amplitudes import to_symbols
 from semstream.quantize.packing import PackingError
@@ -27,17 +29,17 @@ class PowerNormalizer(Block):
     ------
     symbols : Symbols, complex64 (N,); a feature at 0 bits takes no symbol. Tags ``power_gain`` (float16, 16 bits of
     side information) and ``channel_uses``. A frame with the tag ``frame_energy``, a share of a band
-    that several users have, is sent with that energy instead, however many symbols it has. Tag ``copies``
-    where there are any.
+    that several users have, is sent with that energy instead, however many symbols it has. Tag ``copies`` where
+    there are any.
 
     Usage
     -----
     ``PowerNormalizer(dimensions=48)`` sends 32 channels of features over 48 real dimensions a site (CBR 1/2 with
     `swin-c32`): the 16 left over carry copies of the most important channels, repeated or, where the SNR allows, finer
-    (`semstream.codec.copies`). 28 channels (`NonUniformQuantizer(most_channels=28)`) over 32 dimensions, CBR 1/3, are
-    better than 32 from 7 dB on. Copies are made for the SNR that a frame is tagged with, as bits are. `RateController`
-    with ``copies`` sets both. They go by channel, so not with a map of classes; and the header of
-    `SideInformationModulator` does not speak of them.
+    (`semstream.codec.copies`; over Rayleigh fading a symbol ``copies="repeated"`` is better). They are made for the SNR
+    that a frame is tagged with, as bits are. `RateController` with ``copies`` chooses channels and dimensions by the
+    bandwidth. Copies go by channel, so not with a map of classes; and the header of `SideInformationModulator` does not
+    speak of them: that block leaves such frames out.
     """
 
     codes = In(Codes)
@@ -48,6 +50,9 @@ class PowerNormalizer(Block):
         power: float = setting(1.0, gt=0, description="mean power P of a symbol; SNR is stated for P = 1")
         dimensions: int = live(
             0, ge=0, description="real dimensions a site; those left over carry copies of features; 0: each once"
+        )
+        copies: Literal["folded", "repeated"] = live(
+            "folded", description="what copies may be: repeated alone for channels that fade from symbol to symbol"
         )
         design_snr_db: float = live(
             10.0, ge=-20, unit="dB", description="SNR that copies in frames without a tag are made for"
@@ -106,4 +111,6 @@ class PowerNormalizer(Block):
             )
         snr_db = frame.tags.get("design_snr_db", frame.tags.get("snr_db"))
         snr_db = float(snr_db) if isinstance(snr_db, (int, float)) else self.settings.design_snr_db
-        return self._plans.copies(sent, dimensions, snr_db) if count else None
+        name = frame.tags.get("copies_as")
+        kinds = kinds_of(name if name in KINDS else self.settings.copies)
+        return self._plans.copies(sent, dimensions, snr_db, kinds) if count else None

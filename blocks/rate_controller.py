@@ -9,7 +9,7 @@ from blocks._errors import told_by
 from blocks._qam import open_link
 from blocks.ports import ClassifiedFeatures
 from semstream.codec.checkpoint import load_profile
-from semstream.codec.copies import CopyPlans
+from semstream.codec.copies import CopyPlans, kinds_of
 from semstream.codec.qam_design import designed, equivalent_snr_db
 from semstream.phy.errors import PhyError
 from semstream.runtime import Block, Frame, In, Out, SkipFrame, live, setting
@@ -43,7 +43,7 @@ class RateController(Block):
     Output
     ------
     controlled : ClassifiedFeatures, with the tags ``budget_bits`` (bits a feature), ``most_features``,
-    ``design_snr_db``, ``dimensions`` and ``qam_format``.
+    ``design_snr_db``, ``dimensions`` with ``copies_as``, and ``qam_format``.
     """
 
     features = In(ClassifiedFeatures)
@@ -63,7 +63,9 @@ class RateController(Block):
             "awgn", description="qam: the channel, by which an SNR is good for more or fewer bits"
         )
         backoff_db: float = live(1.0, ge=-10, le=20, unit="dB", description="qam: what the SNR may be less than taken")
-        copies: bool = live(False, description="pam: fill the bandwidth with copies of the most important features")
+        copies: Literal["none", "folded", "repeated"] = live(
+            "none", description="pam: what fills bandwidth that is left over; repeated for channels that fade fast"
+        )
         weights: str = setting("", description="qam and copies: the weights that the encoder uses")
 
     def start(self) -> None:
@@ -89,12 +91,12 @@ class RateController(Block):
             raise SkipFrame("bandwidth")
         most -= most % sites
         copied: dict[str, Any] = {}
-        if s.copies and isinstance(uses, int):
+        if s.copies != "none" and isinstance(uses, int):
             dimensions = min(2 * int(uses * (1 - s.margin)) // sites, 2 * channels)
             snr_db = self._snr_db(frame, s.fixed_snr_db)
             assert snr_db is not None
-            most = sites * int(self._copy_plans().sent(dimensions, snr_db).sum())
-            copied = {"dimensions": dimensions, "design_snr_db": snr_db}
+            most = sites * int(self._copy_plans().sent(dimensions, snr_db, kinds_of(s.copies)).sum())
+            copied = {"dimensions": dimensions, "copies_as": s.copies, "design_snr_db": snr_db}
         tags = {
             "budget_bits": min(12.0, min(self._limits(frame, s.bits * most)) / count),
             "most_features": most,

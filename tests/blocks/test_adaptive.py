@@ -96,6 +96,27 @@ def test_what_is_sent_fits_into_the_bandwidth_and_uses_it(weights: Path, uses: i
     assert frame.tags["payload_bits"] <= 6 * 2 * frame.tags["channel_uses"] + 6 * 64
 
 
+@pytest.mark.parametrize("kind", ["folded", "repeated"])
+@pytest.mark.parametrize("uses", [100, 256, 400, 10_000])
+def test_copies_fill_the_bandwidth_that_is_left_over(weights: Path, uses: int, kind: str) -> None:
+    name = str(weights)
+    frames = [frame.replace(tags={"bandwidth_uses": uses, "snr_db": 13.0}) for frame in pictures(1)]
+    for block in (
+        SwinEncoder(weights=name),
+        ContributionClassifier(weights=name),
+        RateController(weights=name, copies=kind),
+        NonUniformQuantizer(weights=name),
+        PowerNormalizer(weights=name),
+    ):
+        frames = run_block(block, frames)
+    (frame,) = frames
+    assert frame.tags["channel_uses"] == min(uses - uses % 32, 512)  # 16 dimensions at most: each channel twice
+    if uses > 256:
+        assert frame.tags["copies"]
+    if kind == "repeated":
+        assert all(math.isinf(width) for _, width, _ in frame.tags["copies"])
+
+
 def as_bits(weights: Path, tags: dict[str, Any], **settings: Any) -> tuple[Harness, list[Frame]]:
     """Frames over QAM by a controller, and the controller."""
     name = str(weights)

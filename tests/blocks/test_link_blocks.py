@@ -326,3 +326,59 @@ def test_pictures_of_different_sizes_are_not_compared() -> None:
     run_block(sink, {"reference": pair[0], "reconstruction": pair[1]})
     assert harness_of(sink).skips == ["size"]
     assert harness_of(sink).records == []
+
+
+def sent_with_copies(weights: Path, picture: np.ndarray, most: int = 0, **settings: Any) -> Frame:
+    quantizer = classified(weights, bits=8, most_channels=most)
+    normalizer = PowerNormalizer(weights=str(weights), **settings)
+    (frame,) = chain(frames_of(picture[None]), SwinEncoder(weights=str(weights)), *quantizer, normalizer)
+    return frame
+
+
+def test_dimensions_left_over_carry_copies_that_make_the_picture_better(weights: Path, pictures: np.ndarray) -> None:
+    w, quality = str(weights), {}
+    for dimensions, kind in ((8, "folded"), (12, "repeated"), (12, "folded")):
+        normalizer = PowerNormalizer(weights=w, dimensions=dimensions, copies=kind)
+        air = (FadingChannel(snr_db=16.0), Dequantizer(weights=w), SwinDecoder(weights=w))
+        sent = chain(
+            frames_of(pictures[:8]), SwinEncoder(weights=w), *classified(weights, bits=8, design_snr_db=16.0),
+            normalizer,
+        )  # fmt: skip
+        assert all(mean_symbol_power(frame["symbols"]) == pytest.approx(1, rel=1e-3) for frame in sent)
+        assert {frame.tags["channel_uses"] for frame in sent} == {32 * dimensions}
+        quality[dimensions, kind] = mean_psnr(pictures[:8], chain(sent, *air))
+    assert quality[12, "folded"] > quality[12, "repeated"] > quality[8, "folded"] + 0.5
+
+
+def test_copies_arrive_without_error_where_there_is_no_noise(weights: Path, pictures: np.ndarray) -> None:
+    w = str(weights)
+    received = []
+    for dimensions in (0, 13):
+        normalizer = PowerNormalizer(weights=w, dimensions=dimensions)
+        ends = (normalizer, FadingChannel(snr_db=math.inf), Dequantizer(weights=w))
+        (frame,) = chain(frames_of(pictures[:1]), SwinEncoder(weights=w), *classified(weights, bits=8), *ends)
+        received.append(frame["features"])
+    np.testing.assert_allclose(received[1], received[0], atol=2e-3)
+
+
+def test_more_channels_than_dimensions_and_maps_of_classes_are_told(weights: Path, pictures: np.ndarray) -> None:
+    frame = sent_with_copies(weights, pictures[0], most=5, dimensions=8)
+    assert len(frame.tags["copies"]) == 8 - sum(b > 0 for b in frame.tags["bits"])
+    with pytest.raises(BlockError, match="most_channels to 5"):
+        sent_with_copies(weights, pictures[0], dimensions=5)
+    by_element = ContributionClassifier(weights=str(weights), granularity="element", classes=3)
+    middle = (by_element, NonUniformQuantizer(weights=str(weights)))
+    with pytest.raises(BlockError, match="granularity"):
+        chain(
+            frames_of(pictures[:1]), SwinEncoder(weights=str(weights)), *middle,
+            PowerNormalizer(weights=str(weights), dimensions=12),
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("told", ["no", [[0, 1.0, 1.0]], [[99, 1.0, 1.0]]])
+def test_copies_that_cannot_be_true_are_left_out_and_counted(weights: Path, pictures: np.ndarray, told: Any) -> None:
+    frame = sent_with_copies(weights, pictures[0], dimensions=12)
+    (heard,) = run_block(FadingChannel(snr_db=7.0), [frame])
+    dequantizer = Dequantizer(weights=str(weights))
+    assert run_block(dequantizer, [heard.replace(tags={"copies": told})]) == []
+    assert harness_of(dequantizer).skips == ["side_information"]

@@ -89,6 +89,76 @@ def test_a_simulated_picture_is_the_one_that_a_flowgraph_receives(
         assert outcome.channel_uses == record["channel_uses"]
 
 
+def test_a_simulated_picture_with_copies_is_the_one_that_a_flowgraph_receives(
+    simulator: Simulator, weights: Path, folder: Path
+) -> None:
+    graph, name = Flowgraph("link", seed=3), str(weights)
+    source, sink = ImageSource(source=str(folder)), MetricSink(lpips="off")
+    graph.connect(
+        source, SnrSweep(snr_db=[13.0]), SwinEncoder(weights=name, precision="fp32"),
+        ContributionClassifier(weights=name), NonUniformQuantizer(weights=name, bits=6),
+        PowerNormalizer(weights=name, dimensions=12), FadingChannel(noise_key="air"), Dequantizer(weights=name),
+        SwinDecoder(weights=name, precision="fp32"), sink.reconstruction,
+    )  # fmt: skip
+    graph.connect(source, sink.reference)
+    records = graph.run(timeout=60).records[sink.name]
+    (case,) = make_cases(["awgn"], [13.0], ["optimal"], [6], cbrs=[12 / 96], copies=["folded"])
+    outcomes = [o for batch in open_pictures(folder).batches for o in simulator.simulate(batch, case)]
+    for outcome, record in zip(outcomes, records, strict=True):
+        assert outcome.psnr_db == pytest.approx(record["psnr_db"], abs=0.02)
+        assert outcome.channel_uses == record["channel_uses"]
+
+
+def test_quality_rises_with_the_bandwidth_that_is_filled(simulator: Simulator) -> None:
+    batch = Batch(0, smooth_pictures(6, 32))
+    for scheme in ("none", "optimal"):
+        quality = []
+        for cbr in (1 / 48, 1 / 24, 1 / 12, 1 / 8):  # 2, 4, 8 and 12 dimensions for 8 channels
+            copies = ["folded"] if cbr > 1 / 12 else ["none"]
+            (case,) = make_cases(["awgn"], [13.0], [scheme], [8], cbrs=[cbr], copies=copies)
+            outcomes = simulator.simulate(batch, case)
+            assert {o.channel_uses for o in outcomes} == {round(cbr * 3072)}
+            quality.append(np.mean([o.psnr_db for o in outcomes]))
+        assert quality == sorted(quality)
+        (all_channels,) = make_cases(["awgn"], [13.0], [scheme], [8])
+        whole = np.mean([o.psnr_db for o in simulator.simulate(batch, all_channels)])
+        assert whole == pytest.approx(quality[2], abs=0.05)
+
+
+def test_bandwidths_that_cannot_be_filled_say_so(simulator: Simulator) -> None:
+    batch = Batch(0, smooth_pictures(1, 32))
+    for cbr, copies, words in ((1 / 8, "none", "--copies"), (1 / 5, "folded", "1 to 16"), (1e-3, "none", "less than")):
+        (case,) = make_cases(["awgn"], [7.0], ["none"], cbrs=[cbr], copies=[copies])
+        with pytest.raises(CaseError, match=words):
+            simulator.simulate(batch, case)
+    with pytest.raises(CaseError, match="optimal"):
+        simulator.simulate(batch, make_cases(["awgn"], [7.0], ["uniform"], [4], cbrs=[1 / 24])[0])
+    for wrong in (
+        {"cbrs": [9.0]},
+        {"cbrs": [0.1], "modulations": ["capacity"]},
+        {"cbrs": [0.1], "baselines": ["linear"]},
+    ):
+        with pytest.raises(CaseError, match="--cbr"):
+            make_cases(["awgn"], [7.0], ["optimal"], **wrong)
+    assert [c.copies for c in make_cases(["awgn"], [7.0], ["none"], copies=["none", "folded"])] == [""]
+
+
+def test_a_table_from_before_rates_is_gone_on_with(tmp_path: Path) -> None:
+    case = make_cases(["awgn"], [7.0], ["none"])[0]
+    described = describe(case, "some", 4, "tiny", 0)
+    Results(tmp_path / "r.csv").add(described | {"psnr_db": 30.0})
+    with (tmp_path / "r.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    old = [name for name in COLUMNS if name not in ("asked_cbr", "copies")]
+    with (tmp_path / "old.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, old, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    results = Results(tmp_path / "old.csv")
+    assert results.find(described)["psnr_db"] == 30.0
+    assert results.find(describe(make_cases(["awgn"], [7.0], ["none"], cbrs=[0.1])[0], "some", 4, "tiny", 0)) is None
+
+
 def test_a_result_does_not_depend_on_batches_or_other_cases(simulator: Simulator) -> None:
     pictures = smooth_pictures(4, 32, seed=5)
     case = Case("rayleigh", 4.0, "uniform", 2.0, "lloyd_max", "", 0, "hard")
@@ -318,15 +388,15 @@ def test_what_the_user_can_mend_is_one_line(options: tuple[str, ...], words: str
 def test_the_study_is_made_again_in_part_and_gone_on_with(folder: Path, weights: Path, tmp_path: Path) -> None:
     command = (
         "reproduce.py", "--dataset", folder, "--limit", 2, "--weights", weights, "--lpips", "off", "--out", tmp_path,
-        "--only", "figure6", "table1", "table4", "strip", "bits",
+        "--only", "figure6", "table1", "table4", "strip", "bits", "rates",
     )  # fmt: skip
     done = run_tool(*command)
     assert done.returncode == 0, done.stderr
     report = (tmp_path / "report.md").read_text()
-    for name in ("figure6_psnr_db.png", "strip.png", "bits.png"):
+    for name in ("figure6_psnr_db.png", "strip.png", "bits.png", "rates.png"):
         assert name in report
         with Image.open(tmp_path / name) as picture:
             assert min(picture.size) > 100
-    for printed in ("33.12", "+12 %", "training step"):
+    for printed in ("33.12", "+12 %", "training step", "28.56 dB at 1/12"):
         assert printed in report
-    assert len(read_rows(tmp_path / "results.csv")) == 20 + 4  # two of the table are in the figure
+    assert len(read_rows(tmp_path / "results.csv")) == 20 + 4 + 24  # two of the table are in the figure

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from semstream.codec.copies import KINDS, Copies, CopiesError, CopyPlans, importance, put_copies, take_copies
+from semstream.codec.copies import Copies, CopiesError, CopyPlans, importance, kinds_of, put_copies, take_copies
 from semstream.codec.profile import Profile
 from semstream.quantize.dequantize import NOISE_CAP
 from tools.evaluation.case import Case, CaseError
@@ -64,7 +64,9 @@ class Rate:
         return widths > 0 if widths.size else self.channels
 
     def _copies(self, sent: NDArray[np.bool_]) -> Copies:
-        return self.plans.copies(sent, max(self.dimensions, int(sent.sum())), self.case.snr_db, _kinds(self.case))
+        return self.plans.copies(
+            sent, max(self.dimensions, int(sent.sum())), self.case.snr_db, kinds_of(self.case.copies)
+        )
 
 
 class Rates:
@@ -95,16 +97,10 @@ class Rates:
                 raise CaseError(f"{total} channels do not fill CBR {case.cbr:.4g}; --copies repeated or folded can")
             return Rate(self._profile, self._plans, case, dimensions, self._first(dimensions), 0)
         try:
-            sent = self._first(min(dimensions, total))
-            if case.copies == "folded" or dimensions > 2 * total:
-                sent = self._plans.sent(dimensions, case.snr_db)
+            sent = self._plans.sent(dimensions, case.snr_db, kinds_of(case.copies))
         except CopiesError as error:
             raise CaseError(f"CBR {case.cbr:.4g}: {error}") from None
         return Rate(self._profile, self._plans, case, int(sent.sum()), sent, dimensions)
 
     def _first(self, count: int) -> NDArray[np.bool_]:
         return np.isin(np.arange(self._profile.channels), self._order[:count])
-
-
-def _kinds(case: Case) -> tuple[str, ...]:
-    return ("repeated",) if case.copies == "repeated" else KINDS

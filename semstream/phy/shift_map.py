@@ -93,6 +93,9 @@ def unfold(
     weight /= weight.sum(axis=0)
     values = (weight * mean).sum(axis=0)
     noise = share * n1 + (weight * (mean - values) ** 2).sum(axis=0)
+    # Noise wider than Δ leaves nothing of the remainder, and more multiples than are weighed here.
+    drowned = finite & (n1 + n2 > safe**2)
+    values, noise = np.where(drowned, coarse, values), np.where(drowned, n1, noise)
     return values.astype(np.float32), noise.astype(np.float32)
 
 
@@ -100,8 +103,8 @@ def folded_noise(ratio: ArrayLike) -> tuple[Float, Float]:
     """Noise that is left after `unfold`, and the best width, for remainders that fill their width evenly.
 
     Of noise n on the coarse value, k standard deviations of it wide and sent at the power e, the remainder comes with
-    the noise n·r, r = k²·(n/e)/12, and the whole step is missed with probability 2Q(k/2):
-    n'/n = r/(1 + r) + 2Q(k/2)·k². The k with the least is taken.
+    the noise n·r, r = k²·(n/e)/12, and a whole step is missed with probability 2Q(k/√(4 + 4r)):
+    n'/n = r/(1 + r) + 2Q(k/√(4 + 4r))·k². The k with the least is taken.
 
     Parameters
     ----------
@@ -109,7 +112,7 @@ def folded_noise(ratio: ArrayLike) -> tuple[Float, Float]:
 
     Returns
     -------
-    noise, width : n'/n (about 0.3 at 10 dB, 0.07 at 20 dB), and k.
+    noise, width : n'/n (about 0.35 at 10 dB, 0.05 at 20 dB), and k.
     """
     table = _table()
     at = np.log(np.clip(np.asarray(ratio, np.float64), _RATIOS[0], _RATIOS[-1]))
@@ -119,7 +122,7 @@ def folded_noise(ratio: ArrayLike) -> tuple[Float, Float]:
 @lru_cache(maxsize=1)
 def _table() -> tuple[Float, Float]:
     r = _WIDTHS[:, None] ** 2 * _RATIOS / 12
-    left = r / (1 + r) + 2 * ndtr(-_WIDTHS / 2)[:, None] * _WIDTHS[:, None] ** 2
+    left = r / (1 + r) + 2 * ndtr(-_WIDTHS[:, None] / (2 * np.sqrt(1 + r))) * _WIDTHS[:, None] ** 2
     return left.min(axis=0), _WIDTHS[left.argmin(axis=0)]
 
 
