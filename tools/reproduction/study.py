@@ -86,8 +86,8 @@ def _three_metrics(name: str) -> Callable[[list[Row], Path], list[str]]:
 
 
 def _rate_label(row: Row) -> str:
-    sent = "unquantized" if row["scheme"] == "none" else f"{row['budget_bits']:g} bits a feature sent"
-    ways = {"none": "each feature once", "repeated": "repeated", "folded": "with folded copies"}
+    sent = "unquantized" if row["scheme"] == "none" else f"{row['budget_bits']:g} bits"
+    ways = {"none": "once each", "repeated": "repeated", "folded": "folded copies"}
     return f"{sent}, {ways[row['copies']]}"
 
 
@@ -96,7 +96,7 @@ def _rates(rows: list[Row], folder: Path) -> list[str]:
     panels = {
         f"awgn, {snr:g} dB": [r for r in possible if r["snr_db"] == snr] for snr in {r["snr_db"]: 0 for r in rows}
     }
-    witt = Reference("WITT, a network a rate (digitised), CIFAR-10", *paper.WITT_CIFAR_CBR)
+    witt = Reference("WITT, a network a rate", *paper.WITT_CIFAR_CBR)
     references = {f"awgn, {RATE_SNR_DB:g} dB": [witt]}
     plot_lines(panels, folder / "rates.png", _rate_label, "asked_cbr", references=references)
     return ["rates.png"]
