@@ -20,7 +20,7 @@ from semstream.runtime.durable.ledger import Ledger
 from semstream.runtime.edges.handles import Mailboxes
 from semstream.runtime.edges.sender import Sender
 from semstream.runtime.edges.slots import Lease, Pool
-from semstream.runtime.edges.sockets import LINGER_MS, Socket
+from semstream.runtime.edges.sockets import Socket
 from semstream.runtime.errors import WireError
 from semstream.runtime.frames import wire
 from semstream.runtime.frames.types import PortType
@@ -50,9 +50,7 @@ class ResumingSender(Sender):
         ledger: Ledger,
     ) -> None:
         self._over_nodes: set[str] = set()
-        # ZeroMQ asks one authenticator a context, and each edge to another host has keys of its own.
-        self._own: zmq.Context[Socket] | None = zmq.Context() if spec.remote and spec.curve is not None else None
-        super().__init__(self._own or context, spec, port_type, block, counters, log, mailboxes, pool)
+        super().__init__(context, spec, port_type, block, counters, log, mailboxes, pool)
         self.quiet = False
         """Whether this life has failed and another one may come: receivers are not told of it."""
         self.over = False
@@ -77,13 +75,6 @@ class ResumingSender(Sender):
         if not self.quiet:
             self._ended = kind == "eos"
             super().end(kind, text)
-
-    def close(self, linger_ms: int = LINGER_MS) -> None:
-        """Close the socket; what is sent still has `linger_ms` to leave."""
-        super().close(linger_ms)
-        if self._own is not None:
-            self._own.term()
-            self._own = None
 
     def on_finished(self, node: str) -> None:
         """A receiver of this run has ended in order."""

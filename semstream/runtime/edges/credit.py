@@ -8,6 +8,7 @@ from typing import Any
 
 from semstream.runtime.errors import WireError
 from semstream.runtime.frames import wire
+from semstream.runtime.frames.types import PortType
 
 CREDIT_MESSAGES = {n: wire.control("credit", n=n) for n in range(wire.MAX_CREDIT + 1)}
 CREDITS = {message: n for n, message in CREDIT_MESSAGES.items()}
@@ -28,3 +29,17 @@ def hello_of(fields: Mapping[str, Any]) -> tuple[str, int]:
     if type(count) is not int or not 0 < count <= wire.MAX_CREDIT or type(node) is not str or len(node) > 256:
         raise WireError("hello", "credit or node is missing")
     return node, count
+
+
+def refusal_of(fields: Mapping[str, Any], port_type: PortType) -> str | None:
+    """Why a port does not take the type that a receiver's hello names; None if it does.
+
+    Raises
+    ------
+    WireError
+        If it names none.
+    """
+    try:
+        return port_type.refusal(PortType.from_description(fields.get("type")))
+    except ValueError as error:
+        raise WireError("hello", str(error)) from error

@@ -11,9 +11,9 @@ from typing import Any
 import zmq
 
 from semstream.runtime.counters import NodeCounters
-from semstream.runtime.edges import numbers, sockets
+from semstream.runtime.edges import numbers
 from semstream.runtime.edges.handles import Mailboxes
-from semstream.runtime.edges.parcel import Form, with_gaps
+from semstream.runtime.edges.parcel import Form, note_gap, with_gaps
 from semstream.runtime.edges.sender import Sender
 from semstream.runtime.edges.slots import Pool
 from semstream.runtime.edges.sockets import Socket
@@ -75,9 +75,7 @@ class RemoteSender(Sender):
         self._session_of: dict[bytes, Session] = {}
         self._opened = time.monotonic()
         self._ended = False
-        # ZeroMQ asks one authenticator a context, and each edge has keys of its own.
-        self._own: zmq.Context[Socket] | None = zmq.Context() if spec.curve is not None else None
-        super().__init__(self._own or context, spec, port_type, block, counters, log, mailboxes, pool)
+        super().__init__(context, spec, port_type, block, counters, log, mailboxes, pool)
 
     @property
     def settled(self) -> bool:
@@ -106,13 +104,6 @@ class RemoteSender(Sender):
                 self._send(session.identity, message)
         for identity in [i for i in self.credit if i not in self._session_of]:
             self._send(identity, [header])
-
-    def close(self, linger_ms: int = sockets.LINGER_MS) -> None:
-        """Close the socket; what is sent still has `linger_ms` to leave."""
-        super().close(linger_ms)
-        if self._own is not None:
-            self._own.term()
-            self._own = None
 
     def probe(self) -> None:
         """Find out who is gone, and who has not come back or not come at all."""
@@ -201,15 +192,15 @@ class RemoteSender(Sender):
         for (header,) in kept:
             fields = wire.unpack(header)
             for gap in fields.get("gaps", ()):
-                self._note_gap(*gap)
+                note_gap(self.gaps, *gap)
             if fields["kind"] == "data":
                 self.counters.drops[f"{self.spec.edge}: cut"] += 1
-                self._note_gap(fields["stream"], fields["seq"], fields["seq"])
+                note_gap(self.gaps, fields["stream"], fields["seq"], fields["seq"])
             elif fields["kind"] == "eos":
                 session.sent += 1
                 session.kept.append([header])
         for gap in waiting:
-            self._note_gap(*gap)
+            note_gap(self.gaps, *gap)
 
     def _take_back(self, identity: bytes, part: bytes) -> None:
         session = self._session_of.get(identity)

@@ -25,7 +25,7 @@ import zmq
 
 from semstream.runtime.counters import NodeCounters
 from semstream.runtime.edges import sockets
-from semstream.runtime.edges.credit import CREDITS, LEASE, PING, hello_of
+from semstream.runtime.edges.credit import CREDITS, LEASE, PING, hello_of, refusal_of
 from semstream.runtime.edges.handles import Mailbox, Mailboxes
 from semstream.runtime.edges.parcel import Form, Parcel, Shared, let_go, note_gap, with_gaps
 from semstream.runtime.edges.slots import WARM_BYTES, Lease, Pool
@@ -80,10 +80,12 @@ class Sender:
         if self._pool is not None and not self.lossless:
             self._pool.allow(spec.depth)
         self._authenticator: Any = None
-        self.socket = sockets.open_socket(context, zmq.ROUTER, wire.MAX_HEADER_BYTES, spec.leaves_host)
+        # ZeroMQ asks one authenticator a context, and each edge to another flowgraph has keys of its own.
+        self._own = zmq.Context() if spec.remote and spec.curve is not None else None
+        self.socket = sockets.open_socket(self._own or context, zmq.ROUTER, wire.MAX_HEADER_BYTES, spec.leaves_host)
         self.socket.router_mandatory = True
         if spec.curve is not None:  # within a run, who has placed this node has started the authenticator
-            self._authenticator = sockets.secure_server(self.socket, context if spec.remote else None, spec.curve)
+            self._authenticator = sockets.secure_server(self.socket, self._own, spec.curve)
         try:
             self.socket.bind(spec.endpoint)
         except zmq.ZMQError as error:
@@ -131,13 +133,13 @@ class Sender:
             old = self.queue.popleft()
             let_go(old[2])
             self.counters.drops[f"{self.spec.edge}: {self.spec.policy}"] += 1
-            self._note_gap(old[0], old[1], old[1])
+            note_gap(self.gaps, old[0], old[1], old[1])
         self.flush()
 
     def give_gap(self, stream: str, first: int, last: int) -> None:
         """Tell the receivers that these frames will not come; never waits."""
         if not self.discarding:
-            self._note_gap(stream, first, last)
+            note_gap(self.gaps, stream, first, last)
             self.flush()
 
     def flush(self) -> None:
@@ -165,6 +167,9 @@ class Sender:
         if self._authenticator is not None:
             self._authenticator.stop()
             self._authenticator = None
+        if self._own is not None:
+            self._own.term()
+            self._own = None
 
     def on_readable(self) -> None:
         """Take credit and hellos."""
@@ -242,11 +247,7 @@ class Sender:
             raise WireError("kind", f"a receiver sends no {message.kind}")
         node, count = hello_of(fields)
         if self.spec.remote:
-            try:
-                theirs = PortType.from_description(fields.get("type"))
-            except ValueError as error:
-                raise WireError("hello", str(error)) from error
-            refusal = self.port_type.refusal(theirs)
+            refusal = refusal_of(fields, self.port_type)
             if refusal is not None:
                 text = f"block {node!r} and block {self.block!r}, port {self.spec.port!r} do not fit: {refusal}"
                 self._raw_send(identity, wire.control("error", text=text, block=self.block))
@@ -397,6 +398,3 @@ class Sender:
             let_go(waiting[2])
         self.queue.clear()
         self.gaps = []
-
-    def _note_gap(self, stream: str, first: int, last: int) -> None:
-        note_gap(self.gaps, stream, first, last)
