@@ -56,7 +56,7 @@ class ContributionClassifier(Block):
         s = self.settings
         arrays = {
             "features": frame["features"],
-            "contribution": np.array(self._profile.contribution[s.method]),
+            "contribution": np.array(self._profile.importance(s.method)),
             "classes": self._profile.classes(s.classes, s.method),
         }
         tags: dict[str, Any] = {"contribution": s.method}
@@ -74,8 +74,9 @@ class ContributionClassifier(Block):
         features = torch.tensor(frame["features"][None])
         scale, size = torch.tensor([frame.tags["scale"]]), tuple(frame.tags["size"])
 
+        # With its folds, what is folded would seem to matter little, though they are of no use without it.
         def decode(s: torch.Tensor) -> torch.Tensor:
-            return self._codec.decode(s, torch.zeros(()), scale, size)
+            return self._codec.decode(s, self._codec.without_folds, scale, size)
 
         method = self.settings.method
         if method == "magnitude":

@@ -30,7 +30,6 @@ from semstream.data.crops import TrainingDataError
 from semstream.data.training import load_training
 from semstream.progress import Progress
 from semstream.quantize import contribution as methods
-from semstream.quantize.dequantize import NOISE_CAP
 from semstream.quantize.fixed_point import FixedPoint
 from semstream.quantize.lloyd_max import fit_codebooks
 from semstream.quantize.quantizer import LloydMax, Quantizer, measure_distortion
@@ -62,51 +61,45 @@ def contributions(
 ) -> dict[str, np.ndarray]:
     """(C,) contribution of each channel by each method, mean over pictures of factors that sum to 1.
 
-    Of a codec with folds, sensitivity is that of noisy features (`noise_db`): without noise the finest fold alone would
-    seem to matter. ``unfolded`` is that of the channels whose folds are not received, on the scale of ``sensitivity``.
+    Of a codec with folds they are those of noisy features (`noise_db`, about what 3 bits leave): without noise the
+    finest fold alone would seem to matter. ``unfolded`` is the sensitivity where no fold is received, on the scale of
+    ``sensitivity``; and ``gradient`` is the greater one of the two.
     """
     totals: dict[str, torch.Tensor] = {}
     generator = torch.Generator().manual_seed(seed)
     size = crops.shape[1:3]
     folds = len(codec.config.folds)
+    noise = torch.tensor(10 ** (-noise_db / 10) if folds else 0.0)
     starts = range(0, len(crops), 50)
     with Progress("batches", len(starts)) as progress:
         for start in starts:
             pictures = torch.from_numpy(crops[start : start + 50]).permute(0, 3, 1, 2).float() / 255
             with torch.no_grad():
                 features, scale = codec.encode(pictures, drawn_snr_db(len(pictures), generator))
-            power = 10 ** (-noise_db / 10) if folds else 0.0
-            noisy = features
-            if folds:
-                noisy = features + power**0.5 * torch.randn(features.shape, generator=generator)
 
-            def decode(
-                s: torch.Tensor, variance: float | torch.Tensor = power, scale: torch.Tensor = scale
-            ) -> torch.Tensor:
-                return codec.decode(s, torch.as_tensor(variance), scale, size)
+            def decode(s: torch.Tensor, variance: torch.Tensor = noise, scale: torch.Tensor = scale) -> torch.Tensor:
+                return codec.decode(s, variance, scale, size)
 
+            alone = partial(decode, variance=codec.without_folds)
+            noisy = features + noise.sqrt() * torch.randn(features.shape, generator=generator)
             measured = {
                 "gradient": methods.gradient(decode, noisy, pictures),
                 "sensitivity": methods.sensitivity(decode, noisy, probes=probes, generator=generator),
                 "magnitude": methods.magnitude(features),
                 "std": methods.std(features),
             }
-            whole = {name: r.double().sum(dim=(1, 2, 3)) for name, r in measured.items()}
             if folds:
-                alone = torch.zeros(features.shape[-1])
-                alone[-folds:] = NOISE_CAP
-                measured["unfolded"] = methods.sensitivity(
-                    partial(decode, variance=alone), features * (alone == 0), probes=probes, generator=generator
-                )
-                whole["unfolded"] = whole["sensitivity"]
+                gradient = methods.gradient(alone, noisy, pictures)
+                measured["gradient"] = torch.maximum(measured["gradient"], gradient)
+                measured["unfolded"] = methods.sensitivity(alone, features, probes=probes, generator=generator)
             for name, r in measured.items():
-                shares = r.double().sum(dim=(1, 2)) / whole[name][:, None].clamp_min(1e-30)
-                if name == "unfolded":
-                    shares[:, -folds:] = 0
+                whole = measured["sensitivity"] if name == "unfolded" else r
+                shares = r.double().sum(dim=(1, 2)) / whole.double().sum(dim=(1, 2, 3))[:, None].clamp_min(1e-30)
                 totals[name] = totals.get(name, 0) + shares.sum(0)
             progress.advance()
-    sums = {name: total.sum() for name, total in totals.items()}
-    sums["unfolded"] = sums["sensitivity"]
+    if folds:
+        totals["unfolded"][-folds:] = 0  # but for rounding
+    sums = {name: totals["sensitivity" if name == "unfolded" else name].sum() for name in totals}
     return {name: (total / sums[name]).numpy().astype(np.float32) for name, total in totals.items()}
 
 

@@ -28,6 +28,7 @@ import os
 import torch
 
 from semstream.codec import checkpoint
+from semstream.codec.config import ConfigError
 from semstream.codec.training import StateError
 from semstream.data.crops import TrainingDataError
 from semstream.metrics.perceptual import LpipsError
@@ -71,5 +72,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (TrainingDataError, checkpoint.WeightsError, StateError, LpipsError) as error:
+    except (TrainingDataError, checkpoint.WeightsError, ConfigError, StateError, LpipsError) as error:
         raise SystemExit(f"train: {error}") from None

@@ -62,8 +62,7 @@ class BitCoder:
     def __init__(self, profile: Profile, quantizer: str, label: str) -> None:
         self._quantizer = profile.quantizers[quantizer]
         # Bits are allocated as for an error-free channel, and so without folds.
-        weight = profile.contribution["sensitivity"] if profile.unfolded is None else profile.unfolded
-        self._weight = weight.astype(np.float64)
+        self._weight = profile.sensitivity_alone.astype(np.float64)
         self._label = label
         self._dequantize = BitDequantizer(self._quantizer, profile.variance, label)
         self._channels = profile.channels

@@ -24,6 +24,7 @@ from semstream.codec.config import CodecConfig
 from semstream.codec.folding import NOMINAL_SNR_DB, FeatureGains, between_knots, grid_snr_db, told_snr_db, with_snr
 from semstream.codec.linear import LinearCode
 from semstream.codec.swin import SwinAnalysis, SwinSynthesis, pixels_to_tokens, tokens_to_pixels
+from semstream.quantize.dequantize import NOISE_CAP
 
 _LEAST_SCALE = 1e-3
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -105,6 +106,13 @@ class SemanticCodec(nn.Module):
             self.feature_power.copy_(torch.from_numpy(code.power))
             self.pixel_mean.copy_(torch.from_numpy(code.mean).reshape(-1, 3).mean(0))
 
+    @property
+    def without_folds(self) -> Tensor:
+        """(C,) noise variance that tells `decode` that no fold was received, and all else without noise."""
+        variance = torch.zeros(self.config.channels, device=self.feature_power.device)
+        variance[self.config.channels - len(self.config.folds) :] = NOISE_CAP
+        return variance
+
     def feature_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """(h, w, C) of the features of a picture of `height` × `width` pixels."""
         stride = self.config.stride
@@ -121,31 +129,26 @@ class SemanticCodec(nn.Module):
             (B,) Es/N0 that the features are meant for; `NOMINAL_SNR_DB` without it. Only codecs with ``told_snr`` ask.
         """
         x = pad_to_multiple(pictures, self.config.stride).permute(0, 2, 3, 1) - self.pixel_mean
-        hats = None
-        if self.gains is not None:
-            if snr_db is None:
-                snr_db = torch.full((len(x),), NOMINAL_SNR_DB, device=x.device)
-            hats = between_knots(grid_snr_db(snr_db.float()))
+        if snr_db is None:
+            snr_db = torch.full((len(x),), NOMINAL_SNR_DB, device=x.device)
+        knots = between_knots(grid_snr_db(snr_db.float()))
         with self._swin_precision(x):
-            features, gate = self.analysis(x, hats)
+            features, gate = self.analysis(x, knots)
         if self.config.linear_path:
             with torch.autocast(x.device.type, enabled=False):
                 linear = self.linear_analysis(pixels_to_tokens(x, self.config.stride))
                 features = features.float() + (linear if gate is None else linear * _opened(gate))
         features = features.float()
-        if self.gains is None or snr_db is None or hats is None:
-            return self._scaled(features)
-        gain, interval = self.gains(hats)
+        # The receiver is told the scale in 16 bits, so it is rounded before it is used; gradients pass the rounding, as
+        # without them training would make features ever larger in vain.
+        if self.gains is None:
+            exact = features.square().mean(dim=(1, 2, 3)).clamp_min(_LEAST_SCALE**2).sqrt()
+            scale = exact + (exact.half().float() - exact).detach()
+            return Encoded(features / scale[:, None, None, None], scale)
+        gain, interval = self.gains(knots)
         exact = self.gains.scale(features, gain).clamp_min(_LEAST_SCALE)
         scale = exact + (with_snr(exact, snr_db) - exact).detach()
         return Encoded(self.gains.fold(features / scale[:, None, None, None], gain, interval), scale)
-
-    def _scaled(self, features: Tensor) -> Encoded:
-        exact = features.square().mean(dim=(1, 2, 3)).clamp_min(_LEAST_SCALE**2).sqrt()
-        # The receiver is told the scale in 16 bits, so it is rounded before it is used; gradients pass the rounding, as
-        # without them training would make features ever larger in vain.
-        scale = exact + (exact.half().float() - exact).detach()
-        return Encoded(features / scale[:, None, None, None], scale)
 
     def decode(
         self,
@@ -171,12 +174,11 @@ class SemanticCodec(nn.Module):
         -------
         (B, 3, H, W) float32, not clamped.
         """
-        tables = self._tables(scale)
-        if tables is None:
+        if self.gains is None:
             reliability = (self.feature_power / (self.feature_power + noise_variance)).expand_as(features)
             z = features * reliability
         else:
-            assert self.gains is not None
+            tables = self.gains(between_knots(told_snr_db(scale)))
             variance = noise_variance.expand_as(features)
             z, reliability = self.gains.estimate(features, variance, self.feature_power, *tables)
         scale = scale[:, None, None, None]
@@ -193,20 +195,13 @@ class SemanticCodec(nn.Module):
         restored: Tensor = x.permute(0, 3, 1, 2)[..., : size[0], : size[1]]
         return restored
 
-    def _tables(self, scale: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Gains and intervals that the encoder used, as its scale tells."""
-        if self.gains is None:
-            return None
-        gain, interval = self.gains(between_knots(told_snr_db(scale)))
-        return gain, interval
-
     def follow_power(self, encoded: Encoded, rate: float = 0.01) -> None:
         """Let `feature_power` follow the features of a batch (before their gains), as `encode` gave them."""
         with torch.no_grad():
             features = encoded.features
-            tables = self._tables(encoded.scale)
-            plain = features if tables is None else features / tables[0]
-            self.feature_power.lerp_(plain.square().mean(dim=(0, 1, 2)).clamp_min(1e-4), rate)
+            if self.gains is not None:
+                features = features / self.gains(between_knots(told_snr_db(encoded.scale)))[0]
+            self.feature_power.lerp_(features.square().mean(dim=(0, 1, 2)).clamp_min(1e-4), rate)
 
     def _swin_precision(self, x: Tensor) -> AbstractContextManager[object]:
         kind = x.device.type

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from semstream.codec.codec import SemanticCodec
+from semstream.codec.config import ConfigError
 
 
 def linear_importance(codec: SemanticCodec) -> Tensor:
@@ -30,15 +31,17 @@ def folded(codec: SemanticCodec, folds: tuple[int, ...]) -> SemanticCodec:
 
     Raises
     ------
-    ValueError
+    ConfigError
         If the codec has no linear path, or fewer plain channels already than the folds would leave.
     """
     if not codec.config.linear_path:
-        raise ValueError("codec: has no linear path, whose features are folded")
+        raise ConfigError("codec: has no linear path, whose features are folded")
     channels, had = codec.config.channels, len(codec.config.folds)
     plain, wanted = channels - had, channels - len(folds)
     if wanted > plain:
-        raise ValueError(f"codec: {had} channels carry folds already; expected as many folds or more, got {len(folds)}")
+        raise ConfigError(
+            f"codec: {had} channels carry folds already; expected as many folds or more, got {len(folds)}"
+        )
     order = linear_importance(codec)[:plain].argsort(descending=True)
     place = {int(channel): i for i, channel in enumerate(order)}
     kept = _same_folds([place[base] for base in codec.config.folds], list(folds))

@@ -13,11 +13,12 @@ shift-map dynamics, and error control for continuous alphabet sources", 2003). T
 slopes by their probability, in closed form, so that a feature whose slope is in doubt falls back to the first look.
 A third look, with shorter slopes, tells from the second as the second from the first.
 
-A Laplacian value at q times the noise power in all: by how many dB a look of two uses, and of three, is closer
-than one use of power q: 0.3 and 0.3 at 7 dB, 0.7 and 1.3 at 10 dB, 1.5 and 2.6 at 13 dB, 2.4 and 4.2 at 16 dB, 3.1 and
-5.5 at 19 dB, 4.2 and 6.8 at 22 dB. On the importance of the 32 channels of `swin-c32`, power shared out anew, the
-strongest channel sent four times and the next three twice promise 0.7 / 1.0 / 1.3 / 1.6 / 1.6 dB at 1 / 4 / 7 / 10 /
-13 dB; more folds win nothing from 10 dB on. The card of the weights says what came of it.
+By how many dB a Laplacian value comes back closer for being sent over two uses, and over three, at the power of one:
+0.7 and 1.3 where that power is 10 dB above the noise, 2.4 and 4.2 at 16 dB, 4.2 and 6.8 at 22 dB (held by
+`tests/codec/test_folding.py`). So the more a channel stands out, the more of its uses pay. What came of it stands in
+the cards of the weights.
+
+`semstream.codec.copies` does the like behind a codec, for channel uses that are left over.
 
 Gains and intervals follow the SNR that the encoder is told (and that the decoder is told of): at low SNR the
 strong features take the power, and folds open.
@@ -109,8 +110,8 @@ def _outermost(ends: Tensor) -> Tensor:
 def assumed_importance(channels: int, folds: tuple[int, ...]) -> NDArray[np.float32]:
     """(C,) importance where no profile tells: it falls with the number of a channel, as in the linear path.
 
-    A fold of the strongest channel is worth as much as the channel after three eighths of all, of another one as the
-    channel after three quarters (measured on `swin-c32` at 10 dB).
+    A fold of the strongest channel is taken to be worth as much as the channel after three eighths of all, of another
+    one as the channel after three quarters: an estimate, from the sensitivities of `swin-c32` at 10 dB.
     """
     plain = channels - len(folds)
     place = np.arange(channels, dtype=np.float32)

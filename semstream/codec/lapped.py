@@ -13,6 +13,7 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from semstream.codec.codec import SemanticCodec
+from semstream.codec.config import ConfigError
 
 
 def widened(codec: SemanticCodec, lap: int) -> SemanticCodec:
@@ -20,12 +21,12 @@ def widened(codec: SemanticCodec, lap: int) -> SemanticCodec:
 
     Raises
     ------
-    ValueError
+    ConfigError
         If the codec has no linear path, or a wider one already.
     """
     old = codec.config
     if not old.linear_path or lap < old.lap:
-        raise ValueError(f"codec: expected a linear path of at most {lap} sites to widen, got {old.lap}")
+        raise ConfigError(f"codec: expected a linear path of at most {lap} sites to widen, got {old.lap}")
     wide = SemanticCodec(replace(old, lap=lap))
     state = codec.state_dict()
     for name in ("linear_analysis.weight", "linear_synthesis.weight"):

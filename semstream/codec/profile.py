@@ -41,7 +41,7 @@ class Profile:
     ----------
     contribution
         Method to (C,) float32 that sums to 1: mean over frames of the contribution factor c_i, summed over a channel's
-        features (the paper, Equation 7).
+        features (the paper, Equation 7). `importance` is what to rank channels by.
     variance, maximum
         (C,) float32 mean square and largest magnitude of each channel.
     codebooks
@@ -75,12 +75,27 @@ class Profile:
 
         Of a codec with folds: over the features that are not folds, as if no fold were sent.
         """
-        weight = self.contribution["sensitivity"] if self.unfolded is None else self.unfolded
+        weight = self.sensitivity_alone
         return am_gm_db((weight * self.variance)[weight > 0])
+
+    @property
+    def sensitivity_alone(self) -> Float32:
+        """(C,) sensitivity where no fold is received, 0 for folds: what counts without noise."""
+        return self.contribution["sensitivity"] if self.unfolded is None else self.unfolded
+
+    def importance(self, contribution: str = "sensitivity") -> Float32:
+        """(C,) contribution of each channel; of one that is folded, as if its folds were not received.
+
+        With them it would seem to matter little, though they are of no use without it.
+        """
+        found = self.contribution[contribution]
+        if contribution == "sensitivity" and self.unfolded is not None:
+            found = np.maximum(found, self.unfolded)
+        return found
 
     def classes(self, count: int, contribution: str = "sensitivity") -> NDArray[np.uint8]:
         """(C,) class of each channel, 0 the most important; `count` 0 means a class a channel."""
-        return classify(self.contribution[contribution], count or self.channels)
+        return classify(self.importance(contribution), count or self.channels)
 
     def allocate(
         self,
@@ -195,7 +210,7 @@ class Profile:
         return allocate(
             scheme,
             sizes=held.sum(axis=1).astype(np.int64),
-            contribution=held @ self.contribution[contribution].astype(np.float64),
+            contribution=held @ self.importance(contribution).astype(np.float64),
             budget_bits=budget_bits,
         )
 
@@ -221,9 +236,7 @@ class Profile:
             bits = allocated(weighted)
             return bits, float((sizes * weighted[np.arange(len(sizes)), bits]).sum())
 
-        # A fold is of no use without what it folds, which therefore is never worth less than alone.
-        whole = weight if self.unfolded is None else np.maximum(weight, self.unfolded)
-        unsent = share @ (whole * variance)
+        unsent = share @ (np.maximum(weight, self.sensitivity_alone) * variance)
         quantized = share @ (weight[:, None] * distortion)
         quantized[:, 0] = unsent
         # Never worth a bit, so that they get none:

@@ -84,8 +84,7 @@ class QamLink:
         self.coder = coder
         self._stride = stride
         profile = coder.profile
-        weight = profile.contribution["sensitivity"] if profile.unfolded is None else profile.unfolded
-        ranked = weight.astype(np.float64) * profile.variance
+        ranked = profile.sensitivity_alone.astype(np.float64) * profile.variance
         self._channel_order: list[int] = np.argsort(-np.round(10 * np.log10(ranked + 1e-30), 1), kind="stable").tolist()
         self._coders: dict[tuple[str, str], BitCoder] = {}
 

@@ -110,15 +110,15 @@ class SwinAnalysis(nn.Module):
                 nn.init.zeros_(layer.weight)
             self.told = nn.ModuleList(layers)
 
-    def forward(self, x: Tensor, told: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def forward(self, x: Tensor, told: Tensor) -> tuple[Tensor, Tensor | None]:
         """(B, H, W, 3), centred, to features and the logarithm of the gates, (B, H/stride, W/stride, C) each.
 
-        `told` is where the SNR lies between `KNOTS_DB`, (B, knots), for a codec that is told.
+        `told` is where the SNR lies between `KNOTS_DB`, (B, knots); only a codec with ``told_snr`` looks at it.
         """
         x = self.embed_norm(self.embed(pixels_to_tokens(x, self.patch)))
         for i, stage in enumerate(self.stages):
             x = self.merge[i - 1](x) if i else x
-            if self.told is not None and told is not None:
+            if self.told is not None:
                 x = x + self.told[i](told)[:, None, None]
             x = stage(x)
         x = self.norm(x)

@@ -121,7 +121,7 @@ class TrainingStep(nn.Module):
         self.quantization = quantization if profile is not None else None
         importance = assumed_importance(codec.config.channels, codec.config.folds)
         if profile is not None:
-            importance = profile.contribution["sensitivity"]
+            importance = profile.importance()
         self.importance = torch.from_numpy(importance).to(device)
         self.codebooks: dict[int, Tensor] = {}
         if self.quantization is not None:
@@ -133,12 +133,9 @@ class TrainingStep(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """(B, 3, H, W) float in [0, 1] to a scalar loss."""
         snr_db = draw_snr(len(pictures), self.draw, self.generator)
-        told = None
-        if self.codec.config.told_snr:  # a transmitter knows its channel more or less
-            told = snr_db + self.draw.told_error_db * torch.randn(
-                snr_db.shape, generator=self.generator, device=snr_db.device
-            )
-        encoded = self.codec.encode(pictures, told)
+        error = torch.randn(snr_db.shape, generator=self.generator, device=snr_db.device)
+        # A transmitter knows its channel more or less.
+        encoded = self.codec.encode(pictures, snr_db + self.draw.told_error_db * error)
         if self.training:
             self.codec.follow_power(encoded)
         features, scale = encoded

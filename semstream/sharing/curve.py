@@ -45,8 +45,8 @@ class WidthTable:
         share = profile.distortion[quantizer].astype(np.float64) / np.maximum(power, 1e-30)[:, None]
         share = np.minimum.accumulate(np.minimum(share, 1.0), axis=1)
         channels = len(power)
-        self.weight = weight
-        self.order = np.argsort(-weight * power, kind="stable")  # as Profile.allocate leaves channels out
+        self.weight, self.importance = weight, profile.importance().astype(np.float64)
+        self.order = np.argsort(-self.importance * power, kind="stable")  # as Profile.allocate leaves channels out
         gains = (weight * power)[:, None] * (share[:, 1 : WIDTHS - 1] - share[:, 2:WIDTHS])  # of the second bit on
         steps = np.argsort(-gains, axis=None, kind="stable") // gains.shape[1]  # whose bit comes next
         rank = self.rank = np.empty(channels, np.int64)
@@ -86,7 +86,7 @@ class QualityCurve:
         self._left = np.clip(share, 0.0, 1.0)  # of the power, at each width
         self._left[:, 0] = 1.0
         self._noise = 10 ** (-report.snr_db / 10)
-        unsent = (table.weight * self._power)[table.order]
+        unsent = (table.importance * self._power)[table.order]
         self._unsent = np.append(np.cumsum(unsent[::-1])[::-1], 0.0)  # by the number of channels that are sent
 
     @property

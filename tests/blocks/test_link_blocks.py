@@ -183,6 +183,22 @@ def test_the_encoder_makes_features_for_the_snr_it_is_told(
     assert mean_psnr(pictures[:1], [frame]) > 15
 
 
+def test_element_by_element_what_is_folded_counts_and_its_folds_do_not(
+    weights: Path, pictures: np.ndarray, codec: Any, profile: Any, tmp_path: Path
+) -> None:
+    from semstream.codec import checkpoint
+    from semstream.codec.folded import folded
+
+    w = str(tmp_path / "told.safetensors")
+    checkpoint.save(Path(w), folded(codec, (0, 0)), profile)
+    features = run_block(SwinEncoder(weights=w), frames_of(pictures[:1]))
+    (frame,) = run_block(ContributionClassifier(weights=w, granularity="element", classes=2), features)
+    contribution = frame["contribution_map"].mean(axis=(0, 1))
+    assert (contribution[-2:] < 1e-12).all()
+    assert (frame["class_map"][..., -2:] == 1).all()
+    assert contribution[0] > np.median(contribution)
+
+
 def told_db(scale: float) -> float:
     import torch
 

@@ -114,6 +114,8 @@ def test_without_noise_no_fold_is_sent_and_with_noise_they_are(profile: Profile)
     assert clean.astype(int).sum() <= 3 * TINY.channels
     assert clean[0] > noisy[0]
     assert Profile.from_arrays(folds.to_arrays(), TINY.channels).unfolded is not None
+    assert folds.classes(0)[0] == 0
+    assert (folds.classes(0)[-2:] > 0).all()
     assert folds.am_gm_db == pytest.approx(replace(profile, unfolded=folds.unfolded).am_gm_db)
 
 

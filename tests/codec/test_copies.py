@@ -13,7 +13,6 @@ from semstream.codec.copies import (
     CopiesError,
     CopyPlans,
     channels_to_send,
-    importance,
     plan_copies,
     put_copies,
     take_copies,
@@ -22,7 +21,9 @@ from semstream.codec.profile import Profile
 
 
 def mask(profile: Profile, count: int) -> np.ndarray:
-    return np.isin(np.arange(profile.channels), np.argsort(-importance(profile), kind="stable")[:count])
+    return np.isin(
+        np.arange(profile.channels), np.argsort(-profile.importance() * profile.variance, kind="stable")[:count]
+    )
 
 
 @given(count=st.integers(1, 8), more=st.integers(0, 8), snr_db=st.floats(-5, 40))

@@ -65,6 +65,34 @@ def test_unfolding_is_the_mean_and_variance_of_the_posterior(
     assert float(found.variance) == pytest.approx(max(variance, 1e-3 * v), rel=0.03, abs=2e-4)
 
 
+LOOKS = {  # power over noise in dB: share of the power and width of each fold, dB won by one fold and by both
+    10: (((0.2, 1.8),), ((0.2, 2.4), (0.1, 1.2)), 0.7, 1.3),
+    16: (((0.3, 2.4),), ((0.2, 3.2), (0.1, 1.8)), 2.4, 4.2),
+    22: (((0.2, 3.2),), ((0.2, 3.2), (0.1, 1.8)), 4.2, 6.8),
+}
+
+
+@pytest.mark.parametrize("power_db", LOOKS)
+def test_more_looks_at_the_power_of_one_win_what_the_module_says(power_db: int) -> None:
+    torch.manual_seed(0)
+    total = 10 ** (power_db / 10)  # of all uses, in units of the noise
+    value, noise = torch.distributions.Laplace(0.0, 2**-0.5).sample((20_000,)), torch.randn(3, 20_000)
+
+    def left(folds: tuple[tuple[float, float], ...]) -> float:
+        power = total * (1 - sum(share for share, _ in folds))
+        s = value * power**0.5
+        found = Estimate((s + noise[0]) * power / (power + 1), torch.full_like(s, power / (power + 1)))
+        for i, (share, interval) in enumerate(folds):
+            amplitude, width = torch.tensor((3 * share * total) ** 0.5), torch.tensor(interval)
+            received = amplitude * triangle(s / width) + noise[1 + i]
+            found = unfold(found, received, torch.ones(()), amplitude, width)
+        return float((found.mean - s).square().mean() / power)
+
+    one, both, won, won_by_both = LOOKS[power_db]
+    assert 10 * np.log10(left(()) / left(one)) == pytest.approx(won, abs=0.2)
+    assert 10 * np.log10(left(()) / left(both)) == pytest.approx(won_by_both, abs=0.3)
+
+
 def test_a_fold_that_was_not_received_changes_nothing() -> None:
     first = Estimate(torch.linspace(-4, 4, 50), torch.full((50,), 0.3))
     found = unfold(first, torch.zeros(50), torch.tensor(NOISE_CAP), torch.tensor(2.0), torch.tensor(1.0))
@@ -169,12 +197,12 @@ def test_more_folds_keep_what_the_others_have_learned(folding: SemanticCodec) ->
     assert more.gains is not None
     assert more.config.folds == (*FOLDS, 2)
     assert more.gains.interval_table[:, 0].tolist() == pytest.approx([0.7] * 6)
-    with pytest.raises(ValueError, match="expected as many folds or more, got 1"):
+    with pytest.raises(ConfigError, match="expected as many folds or more, got 1"):
         folded(taught, (0,))
 
 
 def test_folds_need_a_linear_path_and_the_snr() -> None:
-    with pytest.raises(ValueError, match="no linear path"):
+    with pytest.raises(ConfigError, match="no linear path"):
         folded(SemanticCodec(CodecConfig(channels=8, widths=(16,), depths=(1,), heads=(2,), linear_path=False)), (0,))
     with pytest.raises(ConfigError, match="folds need told_snr"):
         CodecConfig(folds=(0,))

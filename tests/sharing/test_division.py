@@ -124,7 +124,7 @@ def test_a_user_in_a_bad_place_gets_more_by_one_rule_and_less_by_the_other() -> 
     fair, greedy = share(users, band, "max_min"), share(users, band, "max_sum")
     assert fair[0].energy > 10 * fair[1].energy
     assert greedy[0].energy < fair[0].energy
-    assert greedy[0].psnr_db + 1 < fair[0].psnr_db
+    assert greedy[0].psnr_db + 0.5 < fair[0].psnr_db
     assert fair[1].psnr_db - fair[0].psnr_db < 4  # 18 dB of SNR lie between them
 
 

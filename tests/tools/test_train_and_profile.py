@@ -173,6 +173,18 @@ def test_missing_pictures_are_one_line(tool: str, weights: Path, tmp_path: Path)
     assert "Traceback" not in result.stderr
 
 
+def test_folds_that_cannot_be_are_refused_in_words(weights: Path, data: Path, tmp_path: Path) -> None:
+    common = ("train.py", "--data", data / "small.npz", "--weights", weights, "--out", tmp_path, "--steps", 1)
+    for more, words in (
+        (("--folds", 7), "folds must be a list of channels before the last"),
+        (("--stage", 2, "--folds", 0), "fold in stage 1"),
+    ):
+        result = run_tool(*common, *more)
+        assert result.returncode == 1
+        assert words in result.stderr
+        assert "Traceback" not in result.stderr
+
+
 def test_stage_2_without_a_profile_says_what_to_run(codec: object, data: Path, tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "bare.safetensors", codec)  # type: ignore[arg-type]
     result = run_tool(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from semstream.codec.copies import Copies, CopiesError, CopyPlans, importance, kinds_of, put_copies, take_copies
+from semstream.codec.copies import Copies, CopiesError, CopyPlans, kinds_of, put_copies, take_copies
 from semstream.codec.profile import Profile
 from semstream.quantize.dequantize import NOISE_CAP
 from tools.evaluation.case import Case, CaseError
@@ -75,7 +75,7 @@ class Rates:
     def __init__(self, profile: Profile, stride: int) -> None:
         self._profile, self._stride = profile, stride
         self._plans = CopyPlans(profile)
-        self._order = np.argsort(-importance(profile), kind="stable")
+        self._order = np.argsort(-profile.importance() * profile.variance, kind="stable")
 
     def of(self, case: Case) -> Rate:
         """How a case is sent.

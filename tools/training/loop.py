@@ -48,15 +48,19 @@ SHOW_EVERY_S = 10.0
 
 def new_or_loaded(options: argparse.Namespace, bank: CropBank) -> tuple[SemanticCodec, Any]:
     """The codec to train and its profile: from weights, or new with the linear code of the training crops."""
+    folds = tuple(options.folds)
     if options.stage == 2 or options.weights:
         loaded = checkpoint.load(options.weights)
         if options.stage == 2 and loaded.profile is None:
             raise checkpoint.WeightsError("stage 2 needs weights with a profile; run tools/profile.py on them first")
         codec = widened(loaded.codec, options.lap) if options.lap else loaded.codec
-        if not options.folds:
-            return codec.requires_grad_(True), loaded.profile
-        # The profile is of the channels in their old order.
-        return folded(codec, tuple(options.folds)).requires_grad_(True), None
+        if options.folds and options.stage == 2:
+            raise checkpoint.WeightsError(
+                "--folds: stage 2 goes by a profile, which new folds make void; fold in stage 1"
+            )
+        # A profile is of the channels in their old order.
+        codec, profile = (folded(codec, folds), None) if folds else (codec, loaded.profile)
+        return codec.requires_grad_(True), profile
     config = PRESETS[options.preset]
     linear = not options.no_linear_path
     config = replace(
@@ -70,7 +74,7 @@ def new_or_loaded(options: argparse.Namespace, bank: CropBank) -> tuple[Semantic
     side = options.crop // config.stride * config.stride
     patches = pixels_to_tokens(crops[:, :side, :side], config.stride).flatten(0, 2).cpu().numpy()
     codec = SemanticCodec(config, fit_linear_code(patches, config.channels))
-    return folded(codec, tuple(options.folds)) if options.folds else codec, None
+    return folded(codec, folds) if folds else codec, None
 
 
 class Training:

@@ -27,13 +27,7 @@ def arguments(description: str | None) -> argparse.Namespace:
     add("--channels", type=int, help="features a site, C (default: the preset's)")
     add("--no-linear-path", action="store_true", help="the paper's network alone")
     add("--lap", type=int, default=0, help="sites that the linear path sees on each axis, odd")
-    add(
-        "--folds",
-        type=int,
-        nargs="+",
-        default=[],
-        help="channels to send again, by importance",
-    )
+    add("--folds", type=int, nargs="+", default=[], help="channels to send again, 0 the most important one")
     add("--freeze-encoder", action="store_true", help="train the decoder alone")
 
     add = parser.add_argument_group("pictures").add_argument
