@@ -2,6 +2,8 @@
 
 Parameters are stored in fp16 (or fp32 while training), the profile's arrays under ``profile.``, and what must not be
 lost about the weights (configuration, steps, data, numbers) as JSON in the file's metadata. Nothing is ever unpickled.
+
+A file may hold a decoder alone (`save_decoder`); the rest comes from the weights that it names, beside it or shipped.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from semstream.codec.config import CodecConfig, ConfigError
+from semstream.codec.decoder_part import decoder_part, sum_of_the_rest
 
 if TYPE_CHECKING:
     from semstream.codec.codec import SemanticCodec
@@ -24,6 +27,7 @@ DEFAULT_WEIGHTS = "swin-c32"
 """Name of the weights that are shipped and used where none are named."""
 
 _PROFILE = "profile."
+_DECODER_OF, _ENCODER_SUM = "decoder_of", "encoder_sum"
 
 
 class WeightsError(ValueError):
@@ -66,6 +70,35 @@ def _shipped() -> Path:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Tensors and metadata; of a decoder alone, with what it shares with the weights that it belongs to."""
+    tensors, metadata = _read_alone(path)
+    name = metadata.get(_DECODER_OF)
+    if name is None:
+        return tensors, metadata
+    if Path(name).name != name:
+        raise WeightsError(f"weights {path}: a decoder of {name!r}, which is no name of weights; train it again")
+    beside = path.with_name(f"{name}.safetensors")
+    try:
+        whole = beside if beside.is_file() and beside != path else weights_path(name)
+    except WeightsError as error:
+        raise WeightsError(f"weights {path}: hold a decoder alone, put its encoder beside it; {error}") from None
+    shared, facts = _read_alone(whole)
+    if _DECODER_OF in facts:
+        raise WeightsError(f"weights {path}: a decoder of {name!r}, which is a decoder alone itself; train it again")
+    configs = [_config(p, m.get("config", "{}")) for p, m in ((path, metadata), (whole, facts))]
+    if configs[0] != configs[1] or metadata.get(_ENCODER_SUM) != sum_of_the_rest(_codec(shared)):
+        raise WeightsError(
+            f"weights {path}: a decoder of other weights than {whole}, which have changed since; train it again, or "
+            "put those that it was trained with beside it"
+        )
+    return shared | decoder_part(tensors), facts | metadata
+
+
+def _codec(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in tensors.items() if not key.startswith(_PROFILE)}
+
+
+def _read_alone(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -110,7 +143,7 @@ def load(name: str = "", device: str = "cpu") -> Loaded:
         )
     codec = SemanticCodec(config)
     expected = codec.state_dict()
-    given = {key: value for key, value in tensors.items() if not key.startswith(_PROFILE)}
+    given = _codec(tensors)
     for key in sorted(expected.keys() | given.keys()):
         want = tuple(expected[key].shape) if key in expected else None
         got = tuple(given[key].shape) if key in given else None
@@ -176,12 +209,46 @@ def save(
     metadata
         Facts to keep with the weights (steps, data, numbers); values are written as JSON, strings as they are.
     """
-    from safetensors.numpy import save_file
-
-    arrays = {key: value.detach().cpu().numpy().astype(np.float16) for key, value in codec.state_dict().items()}
+    arrays = _arrays(codec)
     if profile is not None:
         arrays |= {_PROFILE + key: value for key, value in profile.to_arrays().items()}
-    facts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in (metadata or {}).items()}
+    _write(path, arrays, codec, metadata or {})
+
+
+def save_decoder(path: Path, codec: SemanticCodec, of: str, metadata: Mapping[str, Any] | None = None) -> None:
+    """Write the decoder alone, for the encoder and the profile of other weights.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    codec
+        Whose decoder to write. All else in it is as in the weights `of`.
+    of
+        Those weights, as for `weights_path`. They are found by their name when the decoder is loaded: keep them beside
+        it unless they are shipped.
+    metadata
+        As for `save`.
+
+    Raises
+    ------
+    WeightsError
+        As for `load`, about the weights `of`.
+    """
+    whole = weights_path(of)
+    tensors, facts = _read(whole)
+    belongs = {_DECODER_OF: facts.get(_DECODER_OF, whole.stem), _ENCODER_SUM: sum_of_the_rest(_codec(tensors))}
+    _write(path, decoder_part(_arrays(codec)), codec, dict(metadata or {}) | belongs)
+
+
+def _arrays(codec: SemanticCodec) -> dict[str, Any]:
+    return {key: value.detach().cpu().numpy().astype(np.float16) for key, value in codec.state_dict().items()}
+
+
+def _write(path: Path, arrays: Mapping[str, Any], codec: SemanticCodec, metadata: Mapping[str, Any]) -> None:
+    from safetensors.numpy import save_file
+
+    facts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     save_file(

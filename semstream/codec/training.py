@@ -136,7 +136,7 @@ class TrainingStep(nn.Module):
         error = torch.randn(snr_db.shape, generator=self.generator, device=snr_db.device)
         # A transmitter knows its channel more or less.
         encoded = self.codec.encode(pictures, snr_db + self.draw.told_error_db * error)
-        if self.training:
+        if self.training and self.codec.analysis.head.weight.requires_grad:  # a frozen encoder's stays
             self.codec.follow_power(encoded)
         features, scale = encoded
         variance = draw_noise_variance(tuple(features.shape), self.draw, self.generator, snr_db)

@@ -52,8 +52,9 @@ def _codec() -> None:
         for path in sorted(folder.glob("*.safetensors")):
             profile, metadata = load_profile(path.stem)
             config = json.loads(metadata["config"])
+            whose = f"a decoder of {metadata['decoder_of']}, " if "decoder_of" in metadata else ""
             typer.echo(
-                f"{path.stem}: {path.stat().st_size / 1e6:.1f} MB, {profile.channels} channels, "
+                f"{path.stem}: {whose}{path.stat().st_size / 1e6:.1f} MB, {profile.channels} channels, "
                 f"widths {config['widths']}, window {config['window']}, {metadata.get('step', '?')} steps, "
                 f"AM/GM {profile.am_gm_db:.1f} dB"
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +47,67 @@ def test_weights_without_a_profile_say_how_to_get_one(codec: SemanticCodec, tmp_
     assert checkpoint.load(str(tmp_path / "bare.safetensors")).profile is None
     with pytest.raises(WeightsError, match=r"tools/profile\.py"):
         checkpoint.load_profile(str(tmp_path / "bare.safetensors"))
+
+
+@pytest.fixture
+def decoder(codec: SemanticCodec, weights: Path, tmp_path: Path) -> Path:
+    """A decoder alone of ``whole``, which lies beside it."""
+    whole, path = tmp_path / "whole.safetensors", tmp_path / "other.safetensors"
+    shutil.copy(weights, whole)
+    other = copy.deepcopy(codec)
+    with torch.no_grad():
+        other.synthesis.head.bias.add_(1)
+        other.analysis.head.bias.add_(1)
+    checkpoint.save_decoder(path, other, str(whole), {"step": 3})
+    return path
+
+
+def test_a_decoder_alone_comes_with_the_encoder_and_the_profile_of_its_weights(decoder: Path, weights: Path) -> None:
+    loaded, whole = checkpoint.load(str(decoder)), checkpoint.load(str(weights))
+    changed = {
+        name
+        for name, value in whole.codec.state_dict().items()
+        if not torch.equal(value, loaded.codec.state_dict()[name])
+    }
+    assert changed == {"synthesis.head.bias"}
+    assert loaded.metadata["decoder_of"] == "whole"
+    assert loaded.metadata["step"] == "3"
+    assert checkpoint.load_profile(str(decoder))[0].to_arrays().keys() == whole.profile.to_arrays().keys()
+    assert decoder.stat().st_size < weights.stat().st_size / 2
+
+
+def test_a_decoder_trained_on_from_a_decoder_belongs_to_the_same_weights(decoder: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.safetensors"
+    checkpoint.save_decoder(again, checkpoint.load(str(decoder)).codec, str(decoder))
+    assert metadata(again)["decoder_of"] == "whole"
+    assert torch.equal(
+        checkpoint.load(str(again)).codec.synthesis.head.bias, checkpoint.load(str(decoder)).codec.synthesis.head.bias
+    )
+
+
+@pytest.mark.parametrize("read", [checkpoint.load, checkpoint.load_profile])
+def test_a_decoder_without_its_weights_or_with_others_is_refused(
+    read: Any, decoder: Path, codec: SemanticCodec, profile: Profile, tmp_path: Path
+) -> None:
+    whole = tmp_path / "whole.safetensors"
+    shutil.copy(decoder, whole)
+    with pytest.raises(WeightsError, match="a decoder alone itself"):
+        read(str(decoder))
+    whole.unlink()
+    with pytest.raises(WeightsError, match="put its encoder beside it"):
+        read(str(decoder))
+    other = copy.deepcopy(codec)
+    other.feature_power.mul_(2)
+    checkpoint.save(whole, other, profile)
+    with pytest.raises(WeightsError, match=r"a decoder of other weights.*train it again"):
+        read(str(decoder))
+
+
+def test_a_decoder_that_names_a_path_is_refused(decoder: Path) -> None:
+    arrays, facts = load_file(decoder), metadata(decoder)
+    save_file(arrays, decoder, facts | {"decoder_of": "../whole"})
+    with pytest.raises(WeightsError, match="no name of weights"):
+        checkpoint.load(str(decoder))
 
 
 def test_a_missing_file_names_the_weights_that_are_there() -> None:

@@ -81,16 +81,16 @@ def test_a_codec_is_trained_resumed_profiled_tuned_and_used(data: Path, tmp_path
         "--batch", 4, "--freeze-encoder", "--device", "cpu",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    before, after = (
-        checkpoint.load(str(weights)).codec,
-        checkpoint.load(str(tmp_path / "two" / "codec.safetensors")).codec,
-    )
+    decoder = tmp_path / "decoder.safetensors"  # beside its encoder
+    (tmp_path / "two" / "codec.safetensors").rename(decoder)
+    before, after = checkpoint.load(str(weights)).codec, checkpoint.load(str(decoder)).codec
     assert before.config.folds == after.config.folds == (0, 1, 0)
-    for name in ("linear_analysis.weight", "gains.gain_table", "gains.interval_table"):
+    for name in ("linear_analysis.weight", "gains.gain_table", "gains.interval_table", "feature_power"):
         assert np.array_equal(before.state_dict()[name], after.state_dict()[name])
     assert not np.array_equal(before.synthesis.embed.weight, after.synthesis.embed.weight)
 
-    link = [sys.executable, ROOT / "flowgraphs" / "awgn_link.py", "--weights", weights, "--size", "32", "--frames", "2"]
+    link = [sys.executable, ROOT / "flowgraphs" / "awgn_link.py", "--weights", weights, "--size", "32", "--frames", "2",
+            "--set", f"swin_decoder.weights={decoder}"]  # fmt: skip
     result = subprocess.run(
         [*map(str, link), "--lpips", "off", "--out", str(tmp_path / "out")],
         capture_output=True,

@@ -49,6 +49,10 @@ SHOW_EVERY_S = 10.0
 def new_or_loaded(options: argparse.Namespace, bank: CropBank) -> tuple[SemanticCodec, Any]:
     """The codec to train and its profile: from weights, or new with the linear code of the training crops."""
     folds = tuple(options.folds)
+    if options.freeze_encoder and (folds or options.lap or not (options.stage == 2 or options.weights)):
+        raise checkpoint.WeightsError(
+            "--freeze-encoder: trains a decoder for the encoder of --weights as it is, without --lap and --folds"
+        )
     if options.stage == 2 or options.weights:
         loaded = checkpoint.load(options.weights)
         if options.stage == 2 and loaded.profile is None:
@@ -224,7 +228,11 @@ class Training:
         }
         record["data"] = ", ".join(path.name for path in options.data)
         record["weights"] = options.weights.rpartition("/")[2]
-        checkpoint.save(options.out / "codec.safetensors", self.average.codec, None, {"training": record, **facts})
+        path, codec, told = options.out / "codec.safetensors", self.average.codec, {"training": record, **facts}
+        if options.freeze_encoder:
+            checkpoint.save_decoder(path, codec, options.weights, told)
+        else:
+            checkpoint.save(path, codec, None, told)
 
     def quality(self) -> str:
         """PSNR of the averaged weights on the validation pictures, in words."""

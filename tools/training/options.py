@@ -28,7 +28,7 @@ def arguments(description: str | None) -> argparse.Namespace:
     add("--no-linear-path", action="store_true", help="the paper's network alone")
     add("--lap", type=int, default=0, help="sites that the linear path sees on each axis, odd")
     add("--folds", type=int, nargs="+", default=[], help="channels to send again, 0 the most important one")
-    add("--freeze-encoder", action="store_true", help="train the decoder alone")
+    add("--freeze-encoder", action="store_true", help="train a decoder for the encoder of --weights")
 
     add = parser.add_argument_group("pictures").add_argument
     add("--data", type=Path, nargs="+", required=True, help="folders of pictures, CIFAR, Tiny ImageNet, .npz")
