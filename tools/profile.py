@@ -24,7 +24,7 @@ import torch
 
 from semstream.codec import checkpoint
 from semstream.codec.codec import SemanticCodec
-from semstream.codec.profile import CONTRIBUTIONS, MAX_BITS, Profile
+from semstream.codec.profile import CONTRIBUTIONS, MAX_BITS, NOISE_KNOTS_DB, SENSITIVITY_NOISE_DB, Profile
 from semstream.data.crop_bank import crop_bank
 from semstream.data.crops import TrainingDataError
 from semstream.data.training import load_training
@@ -57,18 +57,18 @@ def arguments() -> argparse.Namespace:
 
 
 def contributions(
-    codec: SemanticCodec, crops: np.ndarray, probes: int, seed: int, noise_db: float = 15.0
+    codec: SemanticCodec, crops: np.ndarray, probes: int, seed: int, noise_db: float = SENSITIVITY_NOISE_DB
 ) -> dict[str, np.ndarray]:
     """(C,) contribution of each channel by each method, mean over pictures of factors that sum to 1.
 
-    Of a codec with folds they are those of noisy features (`noise_db`, about what 3 bits leave): without noise the
-    finest fold alone would seem to matter. ``unfolded`` is the sensitivity where no fold is received, on the scale of
-    ``sensitivity``; and ``gradient`` is the greater one of the two.
+    Of a codec with folds they are those of noisy features (`noise_db`): without noise the finest fold alone would seem
+    to matter. ``unfolded`` is the sensitivity where no fold is received, and ``under_noise`` (K, C) that at
+    `NOISE_KNOTS_DB`, both on the scale of ``sensitivity``; ``gradient`` is the greater one, with folds or without.
     """
     totals: dict[str, torch.Tensor] = {}
     generator = torch.Generator().manual_seed(seed)
     size = crops.shape[1:3]
-    folds = len(codec.config.folds)
+    folds = codec.config.folds
     noise = torch.tensor(10 ** (-noise_db / 10) if folds else 0.0)
     starts = range(0, len(crops), 50)
     with Progress("batches", len(starts)) as progress:
@@ -80,27 +80,42 @@ def contributions(
             def decode(s: torch.Tensor, variance: torch.Tensor = noise, scale: torch.Tensor = scale) -> torch.Tensor:
                 return codec.decode(s, variance, scale, size)
 
+            def noisy(variance: torch.Tensor, features: torch.Tensor = features) -> torch.Tensor:
+                return features + variance.sqrt() * torch.randn(features.shape, generator=generator)
+
             alone = partial(decode, variance=codec.without_folds)
-            noisy = features + noise.sqrt() * torch.randn(features.shape, generator=generator)
+            sensitivity = partial(methods.sensitivity, probes=probes, generator=generator)
+            met = noisy(noise)
             measured = {
-                "gradient": methods.gradient(decode, noisy, pictures),
-                "sensitivity": methods.sensitivity(decode, noisy, probes=probes, generator=generator),
+                "gradient": methods.gradient(decode, met, pictures),
+                "sensitivity": sensitivity(decode, met),
                 "magnitude": methods.magnitude(features),
                 "std": methods.std(features),
             }
             if folds:
-                gradient = methods.gradient(alone, noisy, pictures)
-                measured["gradient"] = torch.maximum(measured["gradient"], gradient)
-                measured["unfolded"] = methods.sensitivity(alone, features, probes=probes, generator=generator)
+                measured["gradient"] = torch.maximum(measured["gradient"], methods.gradient(alone, met, pictures))
+            whole = {name: r.double().sum(dim=(1, 2, 3)).clamp_min(1e-30) for name, r in measured.items()}
+            if folds:
+                measured["unfolded"] = sensitivity(alone, features)
+                for knot in NOISE_KNOTS_DB:
+                    variance = torch.tensor(10 ** (-knot / 10))
+                    measured[f"at {knot:g}"] = sensitivity(partial(decode, variance=variance), noisy(variance))
             for name, r in measured.items():
-                whole = measured["sensitivity"] if name == "unfolded" else r
-                shares = r.double().sum(dim=(1, 2)) / whole.double().sum(dim=(1, 2, 3))[:, None].clamp_min(1e-30)
+                shares = r.double().sum(dim=(1, 2)) / whole.get(name, whole["sensitivity"])[:, None]
                 totals[name] = totals.get(name, 0) + shares.sum(0)
             progress.advance()
+    found = {
+        name: (total / (totals[name] if name in whole else totals["sensitivity"]).sum()).numpy().astype(np.float32)
+        for name, total in totals.items()
+    }
     if folds:
-        totals["unfolded"][-folds:] = 0  # but for rounding
-    sums = {name: totals["sensitivity" if name == "unfolded" else name].sum() for name in totals}
-    return {name: (total / sums[name]).numpy().astype(np.float32) for name, total in totals.items()}
+        plain = len(codec.feature_power) - len(folds)
+        found["unfolded"][plain:] = 0  # but for rounding
+        under = np.stack([found.pop(f"at {knot:g}") for knot in NOISE_KNOTS_DB])
+        constant = sorted(set(range(plain)) - set(folds))
+        under[:, constant] = found["sensitivity"][constant]
+        found["under_noise"] = under
+    return found
 
 
 def drawn_snr_db(count: int, generator: torch.Generator) -> torch.Tensor:
@@ -146,9 +161,9 @@ def average(codec: SemanticCodec, other: SemanticCodec) -> None:
 
 def main() -> None:
     options = arguments()
-    loaded = checkpoint.load(options.weights)
+    loaded = checkpoint.load(options.weights, with_profile=False)
     if options.average_with:
-        average(loaded.codec, checkpoint.load(options.average_with).codec)
+        average(loaded.codec, checkpoint.load(options.average_with, with_profile=False).codec)
     photographs, small = load_training(options.data)
     fine = crop_bank(photographs, small, crop=options.crop, small_share=options.small_share, seed=options.seed)
     batches = [fine.draw(options.crops).numpy()]
@@ -169,6 +184,7 @@ def main() -> None:
         codebooks=codebooks,
         distortion=distortion,
         unfolded=by_method.get("unfolded"),
+        under_noise=by_method.get("under_noise"),
     )
     # The decoder weighs features by this power, so it should be that of the calibration set.
     if loaded.codec.gains is None:

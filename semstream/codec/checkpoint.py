@@ -112,7 +112,7 @@ def _read_alone(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
         ) from None
 
 
-def load(name: str = "", device: str = "cpu") -> Loaded:
+def load(name: str = "", device: str = "cpu", *, with_profile: bool = True) -> Loaded:
     """Load a codec and its profile.
 
     Parameters
@@ -121,6 +121,8 @@ def load(name: str = "", device: str = "cpu") -> Loaded:
         As for `weights_path`.
     device
         PyTorch device of the codec.
+    with_profile
+        Whether to read the profile; not where it is to be measured anew, whatever is wrong with it.
 
     Raises
     ------
@@ -156,7 +158,8 @@ def load(name: str = "", device: str = "cpu") -> Loaded:
             raise WeightsError(f"weights {path}: tensor {key!r} holds values that are not finite; train it again")
     codec.load_state_dict({key: torch.from_numpy(np.array(value, dtype=np.float32)) for key, value in given.items()})
     codec.eval().requires_grad_(False).to(device)
-    return Loaded(codec, _profile(path, tensors, codec.config.channels), metadata)
+    profile = _profile(path, tensors, codec.config.channels) if with_profile else None
+    return Loaded(codec, profile, metadata)
 
 
 def load_profile(name: str = "") -> tuple[Profile, dict[str, str]]:

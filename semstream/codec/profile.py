@@ -15,7 +15,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from semstream.quantize.allocation import air_distortion, allocate, am_gm_db
+from semstream.codec.least_error import Allocated, LeastError
+from semstream.quantize.allocation import allocate, am_gm_db
 from semstream.quantize.classes import classify
 from semstream.quantize.errors import AllocationError, QuantizeError
 from semstream.quantize.fixed_point import FixedPoint
@@ -25,6 +26,10 @@ from semstream.quantize.quantizer import LloydMax
 CONTRIBUTIONS = ("gradient", "sensitivity", "magnitude", "std")
 QUANTIZERS = ("lloyd_max", "fixed_point")
 MAX_BITS = 12
+NOISE_KNOTS_DB = (3.0, 9.0, 15.0, 21.0, 27.0)
+SENSITIVITY_NOISE_DB = 15.0
+"""Features above their noise where sensitivity is measured, of a codec with folds: about what 3 bits leave."""
+_ROUNDS, _NEAR_DB = 3, 1.5
 
 Float32 = NDArray[np.float32]
 
@@ -50,6 +55,9 @@ class Profile:
         Quantizer to (C, 13) float32: mean squared error of a feature at 0 to 12 bits.
     unfolded
         (C,) float32 sensitivity on the same scale where no fold is received, 0 for folds; of codecs with folds only.
+    under_noise
+        (K, C) float32 sensitivity on the same scale where features are `NOISE_KNOTS_DB` above their noise; of codecs
+        with folds only. What is neither folded nor a fold has that of `SENSITIVITY_NOISE_DB` throughout.
     """
 
     contribution: Mapping[str, Float32]
@@ -58,6 +66,7 @@ class Profile:
     codebooks: Codebooks
     distortion: Mapping[str, Float32]
     unfolded: Float32 | None = None
+    under_noise: Float32 | None = None
 
     @property
     def channels(self) -> int:
@@ -190,21 +199,27 @@ class Profile:
 
         Notes
         -----
-        On the air, a class that is not sent also changes the others: power is normalised over what *is* sent, so
-        leaving out weak features lowers the gain of the strong ones. `optimal` therefore tries how many classes to send
-        and takes the best, quantization, channel and gain together.
-
-        Of a codec with folds it also tries to send none of them: a feature that meets no noise is described better by
-        one fine code than by two coarse ones.
+        Of a codec with folds, `optimal` also tries to send none of them: a feature that meets no noise is described
+        better by one fine code than by two coarse ones. What noise in a feature does where folds are sent depends on
+        how much there is in all that belongs together (`under_noise`), and so is found by some rounds. By that, and
+        not by the sensitivity at 15 dB alone, 100 training pictures of CIFAR-10 came out 0.6 / 1.0 / 1.7 / 4.1 dB
+        better at 1.5 bits a feature, 1 / 7 / 13 dB and error-free, and 0.2 / 0.2 / 0.6 / 0 dB at 2 bits.
         """
         if scheme == "optimal":
-            weights = [self.contribution["sensitivity"]]
-            weights += [] if self.unfolded is None else [self.unfolded]
-            found = [
-                self._optimal(weight.astype(np.float64), held, budget_bits, quantizer, noise_variance, most_features)
-                for weight in weights
-            ]
-            return min(found, key=lambda one: one[1])[0]
+            task = LeastError(
+                held,
+                self.variance.astype(np.float64),
+                self.distortion[quantizer].astype(np.float64),
+                self.sensitivity_alone.astype(np.float64),
+                budget_bits,
+                noise_variance,
+                most_features,
+                centroids=quantizer == "lloyd_max",
+            )
+            alone = task.allocate(task.alone)
+            if self.under_noise is None:
+                return alone.bits
+            return min(alone, self._with_folds(task), key=lambda found: found.error).bits
         if most_features:
             raise AllocationError(f"most_features: only the scheme 'optimal' can leave features out, got {scheme!r}")
         return allocate(
@@ -214,61 +229,24 @@ class Profile:
             budget_bits=budget_bits,
         )
 
-    def _optimal(
-        self,
-        weight: NDArray[np.float64],
-        held: NDArray[np.float64],
-        budget_bits: int,
-        quantizer: str,
-        noise_variance: float,
-        most_features: int,
-    ) -> tuple[NDArray[np.uint8], float]:
-        """Bits of each class for the least weighted distortion, and what that is."""
-        sizes = held.sum(axis=1).astype(np.int64)
-        share = held / np.maximum(sizes, 1)[:, None]
-        variance = self.variance.astype(np.float64)
-        distortion = self.distortion[quantizer].astype(np.float64)
-
-        def allocated(weighted: NDArray[np.float64]) -> NDArray[np.uint8]:
-            return allocate("optimal", sizes=sizes, budget_bits=budget_bits, distortion=weighted)
-
-        def alone(weighted: NDArray[np.float64]) -> tuple[NDArray[np.uint8], float]:
-            bits = allocated(weighted)
-            return bits, float((sizes * weighted[np.arange(len(sizes)), bits]).sum())
-
-        unsent = share @ (np.maximum(weight, self.sensitivity_alone) * variance)
-        quantized = share @ (weight[:, None] * distortion)
-        quantized[:, 0] = unsent
-        # Never worth a bit, so that they get none:
-        worthless = np.maximum(unsent, 1e-9 * unsent.sum())[:, None] * (1 + 1e-3 * np.arange(distortion.shape[1]))
-        quantized[unsent == 0] = worthless[unsent == 0]
-        if noise_variance <= 0 and not most_features:
-            return alone(quantized)
-        centroids = quantizer == "lloyd_max"
-        # Of centroids E[q²] = p − D: coarse levels are weaker than the features that they stand for.
-        level_power = share @ np.maximum(variance[:, None] - distortion * centroids, 0)
-        best, least = None, np.inf
-        order = np.argsort(-unsent, kind="stable")
-        for count in range(1, len(sizes) + 1):
-            kept = order[:count]
-            if sizes[kept].sum() > min(budget_bits, most_features or budget_bits) or not sizes[kept].all():
+    def _with_folds(self, task: LeastError) -> Allocated:
+        """Bits by weights for the noise that those bits leave."""
+        assert self.under_noise is not None
+        belong = np.ptp(self.under_noise, axis=0) > 0
+        level = _level_db(task.at_equal_bits(), belong)
+        for _ in range(_ROUNDS):
+            found = task.allocate(self._weight_under(level))
+            met = _level_db(found.noise, belong)
+            if abs(met - level) < _NEAR_DB:
                 break
-            bits = np.full(len(sizes), MAX_BITS, np.uint8)
-            for _ in range(2):  # the bits set the power of the levels, which sets the noise that the bits are for
-                power = (sizes * level_power[np.arange(len(sizes)), bits])[kept].sum() / sizes[kept].sum()
-                table = worthless.copy()
-                noise = noise_variance * power
-                table[kept] = share[kept] @ air_distortion(variance, distortion, weight, noise, centroids)
-                table[kept, 0] = 1e3 * unsent.sum()
-                bits = allocated(table)
-            left = float((sizes * table[np.arange(len(sizes)), bits]).sum())
-            if left < least:
-                best, least = bits, left
-        if best is None and most_features:
-            raise AllocationError(
-                f"most_features: {most_features} are fewer than one class of {sizes[order[0]]} features"
-            )
-        return (best, least) if best is not None else alone(quantized)
+            level = met
+        return found
+
+    def _weight_under(self, noise_db: float) -> NDArray[np.float64]:
+        """(C,) sensitivity where features are so many dB above their noise."""
+        assert self.under_noise is not None
+        logarithm = np.log(self.under_noise.astype(np.float64).clip(1e-12))
+        return np.exp([np.interp(noise_db, NOISE_KNOTS_DB, channel) for channel in logarithm.T])
 
     @cached_property
     def _allocated(self) -> dict[tuple[object, ...], NDArray[np.uint8]]:
@@ -279,7 +257,8 @@ class Profile:
         arrays = {f"contribution.{name}": value for name, value in self.contribution.items()}
         arrays |= {f"distortion.{name}": value for name, value in self.distortion.items()}
         arrays |= {"variance": self.variance, "maximum": self.maximum}
-        arrays |= {} if self.unfolded is None else {"unfolded": self.unfolded}
+        folds = {"unfolded": self.unfolded, "under_noise": self.under_noise}
+        arrays |= {name: value for name, value in folds.items() if value is not None}
         return arrays | self.codebooks.to_arrays("codebook")
 
     @classmethod
@@ -313,4 +292,10 @@ class Profile:
             codebooks=codebooks,
             distortion={name: get(f"distortion.{name}", channels, MAX_BITS + 1) for name in QUANTIZERS},
             unfolded=get("unfolded", channels) if "unfolded" in arrays else None,
+            under_noise=get("under_noise", len(NOISE_KNOTS_DB), channels) if "unfolded" in arrays else None,
         )
+
+
+def _level_db(noise: NDArray[np.float64], belong: NDArray[np.bool_]) -> float:
+    """Mean over the channels that belong together, in dB below the power of one."""
+    return float(np.mean(-10 * np.log10(noise[belong]))) if belong.any() else SENSITIVITY_NOISE_DB

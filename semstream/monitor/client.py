@@ -92,7 +92,7 @@ class MonitorClient:
         return None
 
     def _open(self) -> Any:
-        socket = open_socket(self._context, zmq.DEALER, MAX_SNAPSHOT_BYTES, False)
+        socket = open_socket(self._context, zmq.DEALER, MAX_SNAPSHOT_BYTES, 0)
         socket.linger = 0
         socket.setsockopt(zmq.IMMEDIATE, 1)
         if self._curve is not None:

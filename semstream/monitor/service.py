@@ -75,7 +75,7 @@ class MonitorService(threading.Thread):
         self.token = (token or secrets.token_urlsafe(12)) if control else ""
         self.refused = 0
         self._context: zmq.Context[Any] = zmq.Context()
-        self._socket = open_socket(self._context, zmq.ROUTER, MAX_REQUEST_BYTES, False)
+        self._socket = open_socket(self._context, zmq.ROUTER, MAX_REQUEST_BYTES, 0)
         self._socket.linger = 200
         self._authenticator = secure_server(self._socket, self._context, curve) if curve is not None else None
         try:

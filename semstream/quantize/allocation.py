@@ -147,11 +147,9 @@ def air_distortion(
 ) -> Float:
     """Distortion left after quantization, the channel and the receiver's Wiener gain, for `allocate` on the air.
 
-    w·p·ν'/(p + ν') for b >= 1, and w·p at b = 0, where the feature is not sent. ν' is the noise of a linear
-    dequantizer: levels that are their cells' centroids have the gain g = 1 − D(b)/p, which it divides by (see
-    `semstream.quantize.dequantize`), so that ν' = (D(b)·g + ν)/g²; otherwise ν' = D(b) + ν. At ν = 0 centroids leave
-    w·D(b). That coarse levels also amplify the channel's noise moves bits to weak features: leaving it out cost
-    0.06 dB at 4 bits and 13 dB.
+    w·p·ν'/(p + ν') for b >= 1, and w·p at b = 0, where the feature is not sent; ν' is `received_noise`. At ν = 0
+    centroids leave w·D(b). That coarse levels also amplify the channel's noise moves bits to weak features: leaving it
+    out cost 0.06 dB at 4 bits and 13 dB.
 
     Parameters
     ----------
@@ -165,18 +163,37 @@ def air_distortion(
     -------
     (K, B) float64.
     """
+    error = received_noise(variance, distortion, noise_variance, centroids)
     p = _vector(variance, None, "variance", "air_distortion")[:, None]
     w = _vector(weight, p.size, "weight", "air_distortion")[:, None]
+    left = w * p * np.divide(error, p + error, out=np.zeros_like(error), where=p + error > 0)
+    left[:, 0] = (w * p)[:, 0]
+    return left
+
+
+def received_noise(variance: ArrayLike, distortion: ArrayLike, noise_variance: float, centroids: bool = True) -> Float:
+    """Noise of a linear dequantizer, quantization and channel.
+
+    Levels that are their cells' centroids have the gain g = 1 − D(b)/p, which it divides by (see
+    `semstream.quantize.dequantize`), so that ν' = (D(b)·g + ν)/g²; otherwise ν' = D(b) + ν.
+
+    Parameters
+    ----------
+    variance, distortion, noise_variance, centroids
+        As for `air_distortion`.
+
+    Returns
+    -------
+    (K, B) float64.
+    """
+    p = _vector(variance, None, "variance", "air_distortion")[:, None]
     d = np.asarray(distortion, np.float64)
     if d.ndim != 2 or d.shape[0] != p.size or not np.isfinite(d).all() or (d < 0).any():
         raise AllocationError(f"distortion: expected finite (K={p.size}, bits) >= 0, got shape {d.shape}")
     if not noise_variance >= 0:
         raise AllocationError(f"noise_variance: expected >= 0, got {noise_variance}")
     gain = 1 - np.minimum(d / np.maximum(p, 1e-30), 1 - 1e-3) if centroids else np.ones_like(d)
-    error = np.minimum((d * gain + noise_variance) / gain**2, 1e30)
-    left = w * p * np.divide(error, p + error, out=np.zeros_like(error), where=p + error > 0)
-    left[:, 0] = (w * p)[:, 0]
-    return left
+    return np.minimum((d * gain + noise_variance) / gain**2, 1e30)
 
 
 def _uniform(n: NDArray[np.int64], budget: int, max_bits: int) -> NDArray[np.uint8]:

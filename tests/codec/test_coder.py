@@ -11,7 +11,7 @@ from codec_fixtures import TINY, to_tensor
 
 from semstream.codec.codec import SemanticCodec
 from semstream.codec.coder import FeatureCoder
-from semstream.codec.profile import Profile
+from semstream.codec.profile import NOISE_KNOTS_DB, Profile
 from semstream.codec.side_information import SCALE_BITS, SideInformation, SideInformationError
 from semstream.quantize.dequantize import NOISE_CAP, dequantize
 from semstream.quantize.errors import AllocationError, QuantizeError
@@ -102,7 +102,10 @@ def folding(profile: Profile) -> Profile:
     alone[-2:] = 0
     weight[-2:] = weight[0] / 4
     weight[0] /= 4
-    return replace(profile, contribution={**profile.contribution, "sensitivity": weight}, unfolded=alone)
+    under = np.repeat(weight[None], len(NOISE_KNOTS_DB), axis=0)
+    return replace(
+        profile, contribution={**profile.contribution, "sensitivity": weight}, unfolded=alone, under_noise=under
+    )
 
 
 def test_without_noise_no_fold_is_sent_and_with_noise_they_are(profile: Profile) -> None:
@@ -117,6 +120,21 @@ def test_without_noise_no_fold_is_sent_and_with_noise_they_are(profile: Profile)
     assert folds.classes(0)[0] == 0
     assert (folds.classes(0)[-2:] > 0).all()
     assert folds.am_gm_db == pytest.approx(replace(profile, unfolded=folds.unfolded).am_gm_db)
+
+
+def test_folds_that_help_only_against_little_noise_get_no_bits_against_more(profile: Profile) -> None:
+    folds = folding(profile)
+    assert folds.unfolded is not None
+    assert folds.under_noise is not None
+    helpless = folds.under_noise.copy()
+    helpless[:2, 0] = 0.99 * folds.unfolded[0]  # 3 and 9 dB
+    others = replace(folds, under_noise=helpless)
+    given = [
+        [one.allocate("optimal", bits, feature_count=512, noise_variance=0.05)[-2:].sum() for one in (folds, others)]
+        for bits in (4, 6)
+    ]
+    assert given[0][0] > 2 * given[0][1]
+    assert given[1][0] == given[1][1] > given[0][0]
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])

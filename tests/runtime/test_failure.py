@@ -16,6 +16,7 @@ from runtime_blocks import Collect, Compare, Failing, FailingSource, Ramp, Relay
 from test_flowgraph import both, wait_for
 
 from semstream.runtime import Flowgraph, FlowgraphError
+from semstream.runtime.engines import processes
 
 ROOT = Path(__file__).parents[2]
 
@@ -105,6 +106,24 @@ def test_a_frozen_process_is_taken_for_dead_after_three_seconds() -> None:
         fg.run(engine="processes", timeout=30)
     assert caught.value.run is not None
     assert 2.0 < caught.value.run.duration < 8.0
+
+
+def test_a_process_that_gets_no_cpu_for_longer_than_that_goes_on_and_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(processes, "is_stopped", lambda pid: False)  # a starved process does not look stopped
+    fg = Flowgraph()
+    fg.connect(Ramp(count=2000, every_s=0.001), Where(), Collect())
+    run = fg.start("processes")
+    wait_for(lambda: len(run.records["collect"]) > 10)
+    pid, begin = run.records["where"][0]["pid"], time.monotonic()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_for(lambda: time.monotonic() - begin > 4)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    run.wait(30)
+    assert seqs(run.records["collect"]) == list(range(2000))
 
 
 @both

@@ -74,6 +74,12 @@ def test_a_codec_is_trained_resumed_profiled_tuned_and_used(data: Path, tmp_path
     assert profile is not None
     assert profile.unfolded is not None
     assert not profile.unfolded[-3:].any()
+    assert profile.under_noise is not None
+    belong = np.ptp(profile.under_noise, axis=0) > 0
+    assert belong[[0, 1, -3, -2, -1]].all()
+    assert belong.sum() == 5
+    at_15_db = profile.under_noise[2] / profile.contribution["sensitivity"]
+    assert np.abs(np.log(at_15_db[belong])).max() < 0.7  # the same, by other probes
     assert profile.unfolded[0] > profile.contribution["sensitivity"][0]
 
     result = run_tool(

@@ -65,7 +65,7 @@ class Link:
         self._owed = 0
         self._batch = max(1, spec.credit // 2)
         self.limit = max(port.declared.type.max_message_bytes, wire.MAX_HEADER_BYTES)
-        self.socket = sockets.open_socket(context, zmq.DEALER, self.limit, spec.leaves_host)
+        self.socket = sockets.open_socket(context, zmq.DEALER, self.limit, sockets.DEAD_MS if spec.leaves_host else 0)
         self.monitor: Socket | None = None
         self.cut_since = 0.0
         self.last: dict[str, int] | None = {} if spec.leaves_host and not spec.remote else None

@@ -82,7 +82,8 @@ class Sender:
         self._authenticator: Any = None
         # ZeroMQ asks one authenticator a context, and each edge to another flowgraph has keys of its own.
         self._own = zmq.Context() if spec.remote and spec.curve is not None else None
-        self.socket = sockets.open_socket(self._own or context, zmq.ROUTER, wire.MAX_HEADER_BYTES, spec.leaves_host)
+        patience_ms = sockets.DEAD_MS if spec.leaves_host else 0
+        self.socket = sockets.open_socket(self._own or context, zmq.ROUTER, wire.MAX_HEADER_BYTES, patience_ms)
         self.socket.router_mandatory = True
         if spec.curve is not None:  # within a run, who has placed this node has started the authenticator
             self._authenticator = sockets.secure_server(self.socket, self._own, spec.curve)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 LINGER_MS = 1000
 HEARTBEAT_MS = 1000
 DEAD_MS = 3000
+STARVED_MS = 30_000
+"""Patience with a process that is watched by other means: it may get no CPU for seconds where others fill the cores."""
 CONNECT_MS = 1000
 """A connection that is not made within this is tried anew: TCP itself would wait twice as long after each try."""
 HANDSHAKE_MS = 10_000
@@ -36,10 +38,11 @@ _EVENTS = int(zmq.EVENTS)
 _POLLIN = int(zmq.POLLIN)
 
 
-def open_socket(context: zmq.Context[Socket], kind: int, max_message: int, heartbeat: bool) -> Socket:
+def open_socket(context: zmq.Context[Socket], kind: int, max_message: int, patience_ms: int) -> Socket:
     """A socket that cannot hang its process, take more than it should, or miss that the other end is gone.
 
-    The heartbeat is ZMTP's own: it lives in ZeroMQ's I/O thread, so that a long ``process()`` is not taken for death.
+    Whoever is silent for longer than `patience_ms` is gone; 0 asks for no heartbeat. The heartbeat is ZMTP's own: it
+    lives in ZeroMQ's I/O thread, so that a long ``process()`` is not taken for death.
     """
     socket = context.socket(kind)
     socket.linger = LINGER_MS
@@ -47,17 +50,17 @@ def open_socket(context: zmq.Context[Socket], kind: int, max_message: int, heart
     socket.sndhwm = socket.rcvhwm = 10_000  # credit is what bounds an edge; this only stops a runaway
     socket.reconnect_ivl = 20
     socket.reconnect_ivl_max = 500
-    if heartbeat:
+    if patience_ms:
         socket.heartbeat_ivl = HEARTBEAT_MS
-        socket.heartbeat_timeout = DEAD_MS
-        socket.heartbeat_ttl = DEAD_MS
+        socket.heartbeat_timeout = patience_ms
+        socket.heartbeat_ttl = patience_ms
         socket.handshake_ivl = HANDSHAKE_MS
         socket.connect_timeout = CONNECT_MS
         # The same for TCP below: what is on its way to a peer that is gone does not linger in the kernel.
-        socket.tcp_maxrt = DEAD_MS
+        socket.tcp_maxrt = patience_ms
         socket.tcp_keepalive = 1
         socket.tcp_keepalive_idle = socket.tcp_keepalive_intvl = HEARTBEAT_MS // 1000
-        socket.tcp_keepalive_cnt = DEAD_MS // HEARTBEAT_MS
+        socket.tcp_keepalive_cnt = patience_ms // HEARTBEAT_MS
     return socket
 
 

@@ -25,8 +25,21 @@ GONE = 1 << 16
 POLL_S = 0.02
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process has been stopped by a signal, such as SIGSTOP; False where the system does not tell."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as facts:
+            return facts.read().rpartition(b")")[2].split()[:1] == [b"T"]
+    except OSError:
+        return False
+
+
 class Child(Protocol):
     """A child process, as `subprocess.Popen` shows one."""
+
+    @property
+    def pid(self) -> int:
+        """Its number; 0 as long as it has none."""
 
     def poll(self) -> int | None:
         """Exit status, negative for a signal; None while it runs."""
@@ -222,6 +235,17 @@ class ForkedChild:
         self.status: int | None = None
         self.stand_in: Child | None = None
         self.unwanted = False
+
+    @property
+    def pid(self) -> int:
+        """Its number; 0 as long as it has none, and once it has ended."""
+        if self.stand_in is not None:
+            return self.stand_in.pid
+        if self.pidfd is None:
+            return 0
+        with contextlib.suppress(OSError), open(f"/proc/self/fdinfo/{self.pidfd}") as facts:
+            return max(0, next((int(line.split()[1]) for line in facts if line.startswith("Pid:")), 0))
+        return 0
 
     def begin(self, pidfd: int) -> None:
         """It has been forked."""

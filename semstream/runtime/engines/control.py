@@ -24,7 +24,8 @@ class ControlLine:
     """A node's end."""
 
     def __init__(self, context: zmq.Context[Socket], endpoint: str) -> None:
-        self.socket = sockets.open_socket(context, zmq.DEALER, MAX_RECORD_BYTES, endpoint.startswith("ipc://"))
+        patience_ms = sockets.STARVED_MS if endpoint.startswith("ipc://") else 0
+        self.socket = sockets.open_socket(context, zmq.DEALER, MAX_RECORD_BYTES, patience_ms)
         self.socket.connect(endpoint)
 
     def tell(self, op: str, **values: Any) -> None:

@@ -22,7 +22,7 @@ import zmq
 from semstream.runtime.block.reference import main_path, reference_of
 from semstream.runtime.edges import sockets
 from semstream.runtime.edges.sockets import Socket
-from semstream.runtime.engines.children import GONE, Child, Children
+from semstream.runtime.engines.children import GONE, Child, Children, is_stopped
 from semstream.runtime.engines.control import MAX_RECORD_BYTES
 from semstream.runtime.engines.engine import Restart
 from semstream.runtime.engines.folder import choose_folder, make_folder, remove_folder
@@ -31,6 +31,8 @@ from semstream.runtime.graph.plan import Placed, Plan
 
 EXIT_S = 1.0
 RENEW_S = 10.0
+STOPPED_S = 3.0
+LOOK_S = 0.5
 
 
 class ProcessEngine:
@@ -59,6 +61,8 @@ class ProcessEngine:
         self._reported: set[str] = set()
         self._disconnected: set[str] = set()
         self._exited_at: dict[str, float] = {}
+        self._stopped_at: dict[str, float] = {}
+        self._looked_at = 0.0
 
     def launch(self) -> None:
         """Open the control lines and start every process."""
@@ -71,7 +75,7 @@ class ProcessEngine:
 
     def _open_line(self, placed: Placed) -> dict[str, object]:
         """The owner's end of a node's line, and what the child is told of the node."""
-        line = sockets.open_socket(self._context, zmq.DEALER, MAX_RECORD_BYTES, True)
+        line = sockets.open_socket(self._context, zmq.DEALER, MAX_RECORD_BYTES, sockets.STARVED_MS)
         self._monitors[placed.spec.node] = sockets.monitor(line)
         line.bind(placed.spec.control)
         self.lines[placed.spec.node] = line
@@ -125,8 +129,12 @@ class ProcessEngine:
         }
 
     def newly_dead(self) -> list[tuple[str, str]]:
-        """Nodes whose process has ended or fallen silent."""
+        """Nodes whose process has ended, was stopped, or has fallen silent.
+
+        One that gets no CPU is silent as well, and so has longer than one of which the system says that it is stopped.
+        """
         dead = []
+        stopped = self._stopped()
         for node, process in self._process_of.items():
             if node in self._reported:
                 continue
@@ -139,11 +147,28 @@ class ProcessEngine:
                 if node in self._disconnected or now - self._exited_at.setdefault(node, now) > EXIT_S:
                     self._reported.add(node)
                     dead.append((node, _death(status)))
+            elif process in stopped:
+                self._reported.add(node)
+                dead.append((node, f"its process is silent (stopped by a signal for {STOPPED_S:g} s)"))
+                self._kill(process)
             elif self._is_cut(process) and not self._leaving(process):
                 self._reported.add(node)
-                dead.append((node, "its process is silent (no heartbeat for 3 s)"))
+                silent = sockets.STARVED_MS / 1000
+                dead.append((node, f"its process is silent (no heartbeat for {silent:g} s)"))
                 self._kill(process)
         return dead
+
+    def _stopped(self) -> set[str]:
+        """Processes that have been stopped at every look of the last seconds, this one's own pauses not counted."""
+        now = time.monotonic()
+        if now - self._looked_at < LOOK_S:
+            return set()
+        if now - self._looked_at > STOPPED_S:  # nobody looked: perhaps all were stopped together
+            self._stopped_at.clear()
+        self._looked_at = now
+        at = {process: now for process, child in self._children.items() if is_stopped(child.pid)}
+        self._stopped_at = {process: self._stopped_at.get(process, since) for process, since in at.items()}
+        return {process for process, since in self._stopped_at.items() if now - since >= STOPPED_S}
 
     def newly_restarted(self) -> list[Restart]:
         """None: what dies here ends the run."""

@@ -44,7 +44,7 @@ class ThreadEngine:
     def launch(self) -> None:
         """Open the control lines and start every node."""
         for placed in self._placed:
-            line = open_socket(self._context, zmq.DEALER, MAX_RECORD_BYTES, False)
+            line = open_socket(self._context, zmq.DEALER, MAX_RECORD_BYTES, 0)
             line.bind(placed.spec.control)
             self.lines[placed.spec.node] = line
         for placed in self._placed:
@@ -72,7 +72,7 @@ class ThreadEngine:
             i = next(i for i, placed in enumerate(self._placed) if placed.spec.node == node)
             placed = self._placed[i] = renewed(self._placed[i], finished, ended)
             self.lines[node].close(0)
-            line = self.lines[node] = open_socket(self._context, zmq.DEALER, MAX_RECORD_BYTES, False)
+            line = self.lines[node] = open_socket(self._context, zmq.DEALER, MAX_RECORD_BYTES, 0)
             line.bind(placed.spec.control)
             self._start(placed, fresh=True)
 

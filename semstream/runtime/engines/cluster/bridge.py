@@ -50,7 +50,7 @@ class Bridge(threading.Thread):
         self._sockets: dict[str, Socket] = {}
         self._node_of: dict[Socket, str] = {}
         for node, endpoint in endpoints.items():
-            socket = sockets.open_socket(context, zmq.DEALER, MAX_RECORD_BYTES, False)
+            socket = sockets.open_socket(context, zmq.DEALER, MAX_RECORD_BYTES, 0)
             if bind:
                 socket.bind(endpoint)
             else:

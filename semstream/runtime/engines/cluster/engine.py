@@ -72,7 +72,7 @@ class RayEngine:
         ray_module()
         lines = {}
         for number, node in enumerate(node for nodes in self._plan.nodes.values() for node in nodes):
-            line = open_socket(self._context, zmq.DEALER, MAX_RECORD_BYTES, False)
+            line = open_socket(self._context, zmq.DEALER, MAX_RECORD_BYTES, 0)
             line.bind(f"inproc://control-{number}")
             self.lines[node] = line
             lines[node] = f"inproc://control-{number}"
