@@ -48,9 +48,11 @@ class Screen(Block):
         )
 
 
-def graph(tx: str, rx: str, port: int, keys: str, policy: str, credit: Any, **camera: Any) -> Flowgraph:
+def graph(
+    tx: str, rx: str, port: int, keys: str, policy: str, credit: Any, durable: bool = False, **camera: Any
+) -> Flowgraph:
     """A camera and a screen, each on a host of its own."""
-    made = Flowgraph("far", policy=policy, credit=credit)
+    made = Flowgraph("far", policy=policy, credit=credit, durable=durable, restart="never")
     camera_, screen = Camera(name="camera", **camera), Screen(name="screen")
     made.connect(camera_, screen)
     made.host("tx", f"{tx}:{port}", camera_, patience=20.0)

@@ -115,12 +115,14 @@ def test_at_50_ms_and_a_percent_of_loss_the_credit_grows_to_what_the_rate_needs(
     # A round trip takes 0.1 s: with credit 2 no more than 20 of the 25 frames a second can come.
     with Network(["tx", "rx"], delay_s=0.025, loss=0.005) as network:
         one = {credit: stream(network, "block", credit, count=60, tx_clock=-3600) for credit in (2, "auto")}
+        one["durable"] = stream(network, "block", "auto", durable=True, count=60, tx_clock=-3600)
         for far in one.values():
             assert far.end() == list(range(60)), far.errors
         ages = sorted(record["t0_age_ms"] - record["age_ms"] for record in one["auto"].records)
         assert abs(ages[30]) < 200, "the age of a frame depends on the clock of its sender, an hour slow"
     assert one[2].rate < 20
-    assert one["auto"].rate > 1.2 * one[2].rate
+    for kind in ("auto", "durable"):
+        assert one[kind].rate > 1.2 * one[2].rate
 
 
 def test_a_cable_that_is_cut_costs_a_lossless_edge_no_frame_and_a_live_one_shows_nothing_old(stream: Any) -> None:
@@ -135,6 +137,17 @@ def test_a_cable_that_is_cut_costs_a_lossless_edge_no_frame_and_a_live_one_shows
         live.end()
         check_fresh(live, mended, CUT_S)
         assert live.edges["tx"]["drops"]["cut"] >= 1
+
+
+def test_a_cable_that_is_cut_costs_a_durable_edge_no_frame_and_it_regains_its_credit(stream: Any) -> None:
+    with Network(["tx", "rx"], delay_s=0.025) as network:
+        one = stream(network, "block", durable=True, count=200)
+        one.read(40)
+        mended = one.cut("rx", CUT_S)
+        assert one.end() == list(range(200)), one.errors
+    after = [record["at"] for record in one.records if record["at"] > mended]
+    last = after[-40:]
+    assert 39 / (last[-1] - last[0]) > 20  # frames a second: with credit 2 at most 20 over a round trip of 0.1 s
 
 
 def test_a_cable_that_is_cut_for_a_moment_brings_a_live_edge_nothing_old(stream: Any) -> None:

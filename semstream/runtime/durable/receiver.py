@@ -13,6 +13,7 @@ from semstream.runtime.block.block import In
 from semstream.runtime.counters import NodeCounters
 from semstream.runtime.durable.ledger import Key
 from semstream.runtime.durable.order import Done, PatientJoin, PatientReorder
+from semstream.runtime.durable.pace import Pace
 from semstream.runtime.edges import sockets
 from semstream.runtime.edges.handles import Mailboxes
 from semstream.runtime.edges.link import Arrival, InputPort, Link
@@ -47,9 +48,21 @@ class DurableLink(Link):
         self.parting = False
         """Whether this life has failed and another one may come: the sender is not told that it leaves."""
 
+    def _prepare(self) -> None:
+        spec = self.port.spec
+        self.pace = Pace(spec.credit) if spec.auto and spec.durable and spec.remote else None
+
     def _more_facts(self, spec: InputSpec, node: str) -> dict[str, Any]:
         who = f"{spec.resume}/{node}/{spec.port}/{self.index}"
-        return {"resume": who, "durable": spec.durable, "edge": spec.edge}
+        most = wire.MAX_CREDIT if self.pace is not None else spec.credit
+        return {"resume": who, "durable": spec.durable, "edge": spec.edge, "most": most}
+
+    def grant(self) -> None:
+        """Give the sender credit for one more frame, and for more or less than one where the credit is to change."""
+        if self.pace is not None:
+            self._owed += self.pace.more(self._owed)
+            self._batch = max(1, self.pace.credit // 4)
+        super().grant()
 
     def note(self, key: Key) -> None:
         """Acknowledge with the next message."""
@@ -66,8 +79,9 @@ class DurableLink(Link):
         if not (self.frames or self.gaps):
             return False
         frames = [[stream, first, last] for stream, ranges in self.frames.items() for first, last in ranges]
+        question = self.pace.question() if self.pace is not None else {}
         try:
-            self.socket.send(wire.control("ack", frames=frames, gaps=self.gaps), NOBLOCK)
+            self.socket.send(wire.control("ack", frames=frames, gaps=self.gaps, **question), NOBLOCK)
         except zmq.Again:
             return False
         self.frames, self.gaps = {}, []
@@ -251,6 +265,9 @@ class DurableInputs(Inputs):
         return True
 
     def _on_frame(self, link: Link, frame: Frame, gaps: Sequence[wire.Gap]) -> bool:
+        assert isinstance(link, DurableLink)
+        if link.pace is not None:
+            link.pace.on_frame(frame.nbytes)
         if link.port.spec.durable and not self._is_new(link, (frame.stream, frame.seq)):
             link.grant()
             return False
@@ -272,6 +289,8 @@ class DurableInputs(Inputs):
             link.grant()
         elif message.kind == "credit":
             raise WireError("kind", "a sender sends no credit")
+        elif message.kind == "ping" and isinstance(link, DurableLink) and link.pace is not None:
+            link.pace.on_answer(message.fields.get("echo"))
         else:
             super()._on_control(link, message)
 

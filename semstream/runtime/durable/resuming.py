@@ -156,6 +156,9 @@ class ResumingSender(Sender):
             if self.spec.remote and self.spec.returns:
                 self._raw_send(identity, wire.control("hello", **self._more_facts()))
         super()._on_message(identity, message)
+        most = message.fields.get("most")
+        if message.kind == "hello" and identity in self._granted and type(most) is int:
+            self._granted[identity] = max(self._granted[identity], min(most, wire.MAX_CREDIT))
 
     def _is_retired(self, identity: bytes) -> bool:
         return self.spec.remote and self.spec.returns and identity not in self.credit

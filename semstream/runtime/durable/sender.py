@@ -167,6 +167,8 @@ class DurableSender(ResumingSender):
                     self._settle((stream, seq))
         for gap in _ranges(fields.get("gaps")):
             self._settle(gap)
+        if type(fields.get("now")) is int:
+            self._raw_send(identity, wire.control("ping", echo=fields["now"]))
         super()._on_ack(identity, fields)
 
     def _settle(self, key: Key) -> None:
