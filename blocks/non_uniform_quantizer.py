@@ -9,6 +9,7 @@ import numpy as np
 
 from blocks._quantizing import QuantizingBlock
 from blocks.ports import ClassifiedFeatures, Codes
+from semstream.codec.told_snr import snr_db_in
 from semstream.runtime import Block, Frame, In, Out, live, setting
 
 
@@ -27,7 +28,8 @@ class NonUniformQuantizer(QuantizingBlock):
     -----
     ``NonUniformQuantizer(bits=3)`` for `optimal` allocation at 3 bits a feature on average; ``scheme="fixed"`` with
     ``ContributionClassifier(classes=3)`` for the paper's 5 : 3 : 2. Frames tagged ``snr_db`` are allocated for that SNR
-    (quantization and channel distortion together) unless ``follow_snr`` is off; others for ``design_snr_db``.
+    (quantization and channel distortion together) unless ``follow_snr`` is off; others for ``design_snr_db``, and where
+    that is not set either, for the SNR that their features were made for, as their scale tells it.
     """
 
     classified = In(ClassifiedFeatures)
@@ -48,7 +50,11 @@ class NonUniformQuantizer(QuantizingBlock):
         )
         most_channels: int = live(0, ge=0, description="send at most so many channels of features; 0: no limit")
         design_snr_db: float = live(
-            math.inf, ge=-20, unit="dB", description="SNR that frames without a tag are allocated for; inf: error-free"
+            math.inf,
+            ge=-20,
+            unit="dB",
+            description="SNR that frames without a tag are allocated for; inf: that of "
+            "their features, and without follow_snr error-free",
         )
 
     def process(self, frame: Frame) -> Frame:
@@ -56,6 +62,8 @@ class NonUniformQuantizer(QuantizingBlock):
         tags = frame.tags
         tagged = tags.get("design_snr_db", tags.get("snr_db")) if s.follow_snr else None
         snr_db = float(tagged) if isinstance(tagged, (int, float)) else s.design_snr_db
+        if tagged is None and s.follow_snr and math.isinf(snr_db) and self._coder.profile.unfolded is not None:
+            snr_db = snr_db_in(tags["scale"])  # without noise folds would be left out, on which such features rely
         bits, most = tags.get("budget_bits"), tags.get("most_features")
         sites = frame["features"].shape[0] * frame["features"].shape[1]
         controlled = s.follow_rate and isinstance(bits, float) and isinstance(most, int)

@@ -33,6 +33,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from semstream.codec.told_snr import SNR_BITS, SNR_STEP_DB
+
 SLOPES = 7
 _LEAST_VARIANCE = 1e-6
 _FAR = 40.0
@@ -124,16 +126,14 @@ KNOTS_DB = (0.0, 4.0, 8.0, 12.0, 16.0, 20.0)
 NOMINAL_SNR_DB = 10.0
 """What an encoder assumes that is told nothing."""
 
-_SNR_BITS, _SNR_STEP_DB = 4, 1.5
-
 
 def _snr_code(snr_db: Tensor) -> Tensor:
-    return (snr_db / _SNR_STEP_DB).round().clamp(0, 2**_SNR_BITS - 1)
+    return (snr_db / SNR_STEP_DB).round().clamp(0, 2**SNR_BITS - 1)
 
 
 def grid_snr_db(snr_db: Tensor) -> Tensor:
     """The nearest SNR that a scale can tell: 0, 1.5, … 22.5 dB."""
-    return _snr_code(snr_db) * _SNR_STEP_DB
+    return _snr_code(snr_db) * SNR_STEP_DB
 
 
 def with_snr(scale: Tensor, snr_db: Tensor) -> Tensor:
@@ -142,13 +142,13 @@ def with_snr(scale: Tensor, snr_db: Tensor) -> Tensor:
     The receiver needs both with every frame, and so it costs no bit more, and no field in any header.
     """
     bits, code = scale.half().view(torch.int16).int(), _snr_code(snr_db).int()
-    rounded = (bits - code + 2 ** (_SNR_BITS - 1)) & -(2**_SNR_BITS)
+    rounded = (bits - code + 2 ** (SNR_BITS - 1)) & -(2**SNR_BITS)
     return (rounded | code).to(torch.int16).view(torch.float16).float()
 
 
 def told_snr_db(scale: Tensor) -> Tensor:
     """(B,) SNR in dB that `with_snr` put into scales."""
-    return (scale.half().view(torch.int16).int() & (2**_SNR_BITS - 1)).float() * _SNR_STEP_DB
+    return (scale.half().view(torch.int16).int() & (2**SNR_BITS - 1)).float() * SNR_STEP_DB
 
 
 def between_knots(snr_db: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,38 @@ def test_element_by_element_what_is_folded_counts_and_its_folds_do_not(
     assert (contribution[-2:] < 1e-12).all()
     assert (frame["class_map"][..., -2:] == 1).all()
     assert contribution[0] > np.median(contribution)
+
+
+def test_frames_without_a_tag_get_bits_for_the_snr_that_their_features_were_made_for(
+    weights: Path, pictures: np.ndarray, codec: Any, profile: Any, tmp_path: Path
+) -> None:
+    from semstream.codec import checkpoint
+    from semstream.codec.folded import folded
+    from semstream.codec.profile import NOISE_KNOTS_DB
+
+    alone = profile.contribution["sensitivity"].copy()
+    noisy = alone.copy()
+    alone[-2:], noisy[-2:], noisy[0] = 0, alone[0] / 4, alone[0] / 4
+    under = np.repeat(noisy[None], len(NOISE_KNOTS_DB), axis=0)
+    whole = replace(
+        profile,
+        contribution={**profile.contribution, "sensitivity": noisy},
+        unfolded=alone,
+        under_noise=under,
+    )
+    w = str(tmp_path / "told.safetensors")
+    checkpoint.save(Path(w), folded(codec, (0, 0)), whole)
+    features = run_block(SwinEncoder(weights=w, snr="fixed", fixed_snr_db=9.0), frames_of(pictures[:1]))
+    (classified,) = run_block(ContributionClassifier(weights=w), features)
+
+    def payload(tags: dict[str, Any], **settings: Any) -> bytes:
+        frame = Frame(dict(classified.arrays), tags={**classified.tags, **tags})
+        (codes,) = run_block(NonUniformQuantizer(weights=w, bits=4, **settings), [frame])
+        found: bytes = codes["payload"].tobytes()
+        return found
+
+    assert payload({}) == payload({"snr_db": 9.0}) == payload({}, design_snr_db=9.0)
+    assert payload({}) != payload({}, follow_snr=False) == payload({"snr_db": math.inf})
 
 
 def told_db(scale: float) -> float:
