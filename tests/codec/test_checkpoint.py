@@ -202,6 +202,16 @@ def test_the_shipped_weights_load_and_have_a_profile() -> None:
     assert loaded.profile.am_gm_db > 3
 
 
+def test_the_shipped_decoder_alone_has_the_encoder_of_its_weights() -> None:
+    whole, other = checkpoint.load("photo-c96"), checkpoint.load("photo-c96-perceptual")
+    assert other.metadata["decoder_of"] == "photo-c96"
+    theirs = other.codec.state_dict()
+    changed = {
+        name.partition(".")[0] for name, v in whole.codec.state_dict().items() if not torch.equal(v, theirs[name])
+    }
+    assert changed == {"synthesis", "linear_synthesis"}
+
+
 def test_reading_a_profile_does_not_import_pytorch(weights: Path) -> None:
     code = (
         "import sys; from semstream.codec.checkpoint import load_profile; "

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import signal
+import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +82,27 @@ def test_a_system_without_pidfd_starts_interpreters(
         run = link("colorsys").run("processes", timeout=60)
     assert run.records["light"][0]["parent"] == os.getpid()
     assert "no fork server" in caplog.text
+
+
+def test_a_fork_server_whose_owner_dies_without_reading_what_it_said_ends_silently_and_tidies_up(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "sockets"
+    folder.mkdir()
+    mine, theirs = socket.socketpair()
+    with theirs:
+        server = subprocess.Popen(
+            [sys.executable, "-c", "from semstream.runtime.engines.fork_server import main; main()",
+             str(theirs.fileno()), str(folder)],
+            stderr=subprocess.PIPE, pass_fds=[theirs.fileno()],
+        )  # fmt: skip
+    job = b'{"import": []}'
+    mine.sendall(len(job).to_bytes(4, "big") + job)
+    assert select.select([mine], [], [], 30)[0]  # it has answered
+    mine.close()
+    assert server.communicate(timeout=30)[1] == b""
+    assert server.returncode == 0
+    assert not folder.exists()
 
 
 def test_children_outlive_their_fork_server_and_are_still_named_when_killed() -> None:

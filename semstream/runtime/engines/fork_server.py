@@ -103,7 +103,10 @@ def _take(owner: socket.socket) -> dict[str, Any] | None:
 def _read(owner: socket.socket, count: int) -> bytes:
     data = b""
     while len(data) < count:
-        part = owner.recv(count - len(data))
+        try:
+            part = owner.recv(count - len(data))
+        except ConnectionError:  # it has gone without reading all that it was told
+            return b""
         if not part:
             return b""
         data += part
