@@ -9,6 +9,7 @@ A file may hold a decoder alone (`save_decoder`); the rest comes from the weight
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,7 @@ DEFAULT_WEIGHTS = "swin-c32"
 
 _PROFILE = "profile."
 _DECODER_OF, _ENCODER_SUM = "decoder_of", "encoder_sum"
+_NAME = re.compile(r"(?!\.+$)[^/\\\0]{1,60}")  # of a file in any folder
 
 
 class WeightsError(ValueError):
@@ -75,8 +77,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     name = metadata.get(_DECODER_OF)
     if name is None:
         return tensors, metadata
-    if Path(name).name != name:
-        raise WeightsError(f"weights {path}: a decoder of {name!r}, which is no name of weights; train it again")
+    if not _NAME.fullmatch(name):
+        raise WeightsError(f"weights {path}: a decoder of {name[:100]!r}, which is no name of weights; train it again")
     beside = path.with_name(f"{name}.safetensors")
     try:
         whole = beside if beside.is_file() and beside != path else weights_path(name)
@@ -239,6 +241,8 @@ def save_decoder(path: Path, codec: SemanticCodec, of: str, metadata: Mapping[st
         As for `load`, about the weights `of`.
     """
     whole = weights_path(of)
+    if not _NAME.fullmatch(whole.stem):
+        raise WeightsError(f"weights {whole}: the name is too long for a decoder to be found by; rename the file")
     tensors, facts = _read(whole)
     belongs = {_DECODER_OF: facts.get(_DECODER_OF, whole.stem), _ENCODER_SUM: sum_of_the_rest(_codec(tensors))}
     _write(path, decoder_part(_arrays(codec)), codec, dict(metadata or {}) | belongs)

@@ -103,9 +103,10 @@ def test_a_decoder_without_its_weights_or_with_others_is_refused(
         read(str(decoder))
 
 
-def test_a_decoder_that_names_a_path_is_refused(decoder: Path) -> None:
+@pytest.mark.parametrize("name", ["../whole", "", ".", "whole\0", "w" * 300])
+def test_a_decoder_that_names_no_weights_is_refused(name: str, decoder: Path) -> None:
     arrays, facts = load_file(decoder), metadata(decoder)
-    save_file(arrays, decoder, facts | {"decoder_of": "../whole"})
+    save_file(arrays, decoder, facts | {"decoder_of": name})
     with pytest.raises(WeightsError, match="no name of weights"):
         checkpoint.load(str(decoder))
 

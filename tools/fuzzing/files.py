@@ -227,7 +227,10 @@ def _safetensors(draw: Draw) -> bytes:
         tensors[name] = {"dtype": kind, "shape": shape, "data_offsets": [at, end]}
         at = end
     told = json.dumps(_without_bytes(config)) if draw.below(4) else draw.text()
-    head = json.dumps(tensors | {"__metadata__": {"config": told}}).encode()
+    facts = {"config": told}
+    if draw.below(8) == 0:
+        facts["decoder_of"] = draw.pick((*[draw.text()] * 6, "../x", "swin-c32"))
+    head = json.dumps(tensors | {"__metadata__": facts}).encode()
     head += b" " * (-len(head) % 8)
     return struct.pack("<Q", len(head)) + head + draw.take(at).ljust(at, b"\0")
 

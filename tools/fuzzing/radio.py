@@ -45,15 +45,15 @@ def _written_again(value: Any) -> None:
     holds(again == written, f"encode(decode(x)) is x: {value!r:.200}")
 
 
-def _pmt_value(draw: Draw) -> Any:
+def _pmt_value(draw: Draw, deep: int = 0) -> Any:
     kind = draw.below(6)
     if kind == 0:
         return pmt.Pair(draw.value(), draw.value())
     if kind == 1:
         array = draw.array(VECTORS)
         return array.reshape(-1)
-    if kind == 2:
-        return tuple(_pmt_value(draw) for _ in range(draw.below(3)))
+    if kind == 2 and deep < 100:  # deeper than PMTs may be nested, and no deeper than Python can go
+        return tuple(_pmt_value(draw, deep + 1) for _ in range(draw.below(3)))
     return draw.value()
 
 
