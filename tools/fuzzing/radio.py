@@ -52,7 +52,7 @@ def _pmt_value(draw: Draw, deep: int = 0) -> Any:
     if kind == 1:
         array = draw.array(VECTORS)
         return array.reshape(-1)
-    if kind == 2 and deep < 100:  # deeper than PMTs may be nested, and no deeper than Python can go
+    if kind == 2 and deep < 250:  # deeper than PMTs may be nested, and no deeper than Python can go
         return tuple(_pmt_value(draw, deep + 1) for _ in range(draw.below(3)))
     return draw.value()
 
