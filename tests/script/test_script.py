@@ -101,6 +101,16 @@ def test_a_pattern_sets_every_block_that_has_the_setting() -> None:
         override(graph, ["*.bit=2"])
 
 
+@pytest.mark.parametrize("text", ["-+inf", "++inf", "inf inf", "--nan"])
+def test_a_number_of_two_signs_is_refused_in_words(text: str) -> None:
+    graph = Flowgraph()
+    graph.add(FadingChannel(snr_db=3))
+    with pytest.raises(SettingsError, match="snr_db"):
+        override(graph, [f"fading_channel.snr_db={text}"])
+    override(graph, ["fading_channel.snr_db=+inf"])
+    assert graph.blocks["fading_channel"].settings.snr_db == float("inf")  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("text", ["", "loud", "1,nan"])
 def test_numbers_refuses_what_is_none(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="expected numbers"):

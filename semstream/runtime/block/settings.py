@@ -107,7 +107,7 @@ def from_plain(cls: type[Settings], values: dict[str, Any]) -> tuple[dict[str, A
 def _infinite(value: Any) -> Any:
     if isinstance(value, list):
         return [_infinite(item) for item in value]
-    known = isinstance(value, str) and value.lower().lstrip("+-") in ("inf", "nan")
+    known = isinstance(value, str) and value.lower() in ("inf", "+inf", "-inf", "nan", "+nan", "-nan")
     return float(value) if known else value
 
 
