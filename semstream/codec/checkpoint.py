@@ -8,6 +8,7 @@ A file may hold a decoder alone (`save_decoder`); the rest comes from the weight
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -53,15 +54,17 @@ def weights_path(name: str = "") -> Path:
         If there is no such file.
     """
     folder = _shipped()
-    shipped = folder / f"{name or DEFAULT_WEIGHTS}.safetensors"
-    if shipped.is_file():
-        return shipped
-    path = Path(name).expanduser()
-    if path.is_file():
-        return path
+    # What cannot be a path at all is no file either: a zero, a user that there is not, a name too long.
+    with contextlib.suppress(OSError, RuntimeError, ValueError):
+        shipped = folder / f"{name or DEFAULT_WEIGHTS}.safetensors"
+        if shipped.is_file():
+            return shipped
+        path = Path(name).expanduser()
+        if path.is_file():
+            return path
     names = ", ".join(sorted(p.stem for p in folder.glob("*.safetensors"))) or "none"
     raise WeightsError(
-        f"weights {name or DEFAULT_WEIGHTS!r}: no such file, and not among the shipped weights ({names}); "
+        f"weights {(name or DEFAULT_WEIGHTS)[:200]!r}: no such file, and not among the shipped weights ({names}); "
         "name one of these, give a path, or train with tools/train.py"
     )
 

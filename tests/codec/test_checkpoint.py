@@ -111,9 +111,11 @@ def test_a_decoder_that_names_no_weights_is_refused(name: str, decoder: Path) ->
         checkpoint.load(str(decoder))
 
 
-def test_a_missing_file_names_the_weights_that_are_there() -> None:
-    with pytest.raises(WeightsError, match=r"no such file.*train\.py"):
-        checkpoint.load("no/such/weights")
+@pytest.mark.parametrize("name", ["no/such/weights", "~nobody/weights", "a\0b", "w" * 5000])
+def test_a_missing_file_names_the_weights_that_are_there(name: str) -> None:
+    with pytest.raises(WeightsError, match=r"no such file.*train\.py") as caught:
+        checkpoint.load(name)
+    assert len(str(caught.value)) < 600
 
 
 @pytest.mark.parametrize("keep", [0, 4, 200, 5000])
