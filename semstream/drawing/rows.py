@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from semstream.drawing.diagram import LABEL_SIZE, LINE_HEIGHT, Diagram, text_width
@@ -146,10 +147,26 @@ def _read(diagram: Diagram, graph: Any, names: list[str], ids: dict[str, str], e
     within = {int(key[1:]): way for key, way in ways.items() if key[0] == "w"}
     for key in [key for key in ways if key[0] == "o"]:
         out, back = ways[key], ways["b" + key[1:]]
-        within[int(key[1:])] = PlacedArrow(out.points + back.points, out.label)
+        points, box = out.points + back.points, boxes[diagram.arrows[int(key[1:])].start]
+        # At times Graphviz runs from one side to the other through the box itself.
+        within[int(key[1:])] = PlacedArrow(_around(box) if _through(box, points) else points, out.label)
     entering = {int(key[1:]): way for key, way in ways.items() if key[0] == "n"}
     leaving = {key: ways[node] for key, node in exits.items()}
     return _fitted(Row(names, 0.0, 0.0, boxes, within, leaving, entering, frames), diagram)
+
+
+def _through(box: Rectangle, points: Sequence[Point]) -> bool:
+    """Whether a way crosses the inside of the box at which it begins and ends."""
+    x, y, width, height = box
+    middles = [((a[0] + b[0]) / 2, (a[1] + b[1]) / 2) for a, b in pairwise(points)]
+    return any(x + 1 < mx < x + width - 1 and y + 1 < my < y + height - 1 for mx, my in middles)
+
+
+def _around(box: Rectangle) -> tuple[Point, ...]:
+    """From the right border over the box to the left one, within the space that boxes and frames keep."""
+    (x, y, width, height), far = box, 6.0
+    right, left, over, middle = x + width + far, x - far, y - far, y + height / 2
+    return (x + width, middle), (right, middle), (right, over), (left, over), (left, middle), (x, middle)
 
 
 def _numbers(text: str) -> tuple[float, ...]:
