@@ -80,28 +80,29 @@ class LeastError:
         # Never worth a bit, so that they get none:
         worthless = np.maximum(unsent, 1e-9 * unsent.sum())[:, None] * (1 + 1e-3 * np.arange(self.distortion.shape[1]))
 
-        def found(table: Float, power: float) -> Allocated:
+        def found(table: Float) -> tuple[NDArray[np.uint8], float]:
             bits = allocate("optimal", sizes=sizes, budget_bits=self.budget_bits, distortion=table)
-            return Allocated(bits, float((sizes * table[classes, bits]).sum()), self._noise(bits, power))
+            return bits, float((sizes * table[classes, bits]).sum())
 
         def clean() -> Allocated:
             table = share @ (weight[:, None] * self.distortion)
             table[:, 0] = unsent
             table[unsent == 0] = worthless[unsent == 0]
-            return found(table, 0.0)
+            bits, error = found(table)
+            return Allocated(bits, error, self._noise(bits, 0.0))
 
         if self.noise_variance <= 0 and not self.most_features:
             return clean()
         # Of centroids E[q²] = p − D: coarse levels are weaker than the features that they stand for.
         level_power = share @ np.maximum(self.variance[:, None] - self.distortion * self.centroids, 0)
-        best: Allocated | None = None
+        best: tuple[NDArray[np.uint8], float, float] | None = None
         order = np.argsort(-unsent, kind="stable")
         most = min(self.budget_bits, self.most_features or self.budget_bits)
         for count in range(1, len(sizes) + 1):
             kept = order[:count]
             if sizes[kept].sum() > most or not sizes[kept].all():
                 break
-            bits = np.full(len(sizes), self.distortion.shape[1] - 1)
+            bits = np.full(len(sizes), self.distortion.shape[1] - 1, np.uint8)
             for _ in range(2):  # the bits set the power of the levels, which sets the noise that the bits are for
                 power = float((sizes * level_power[classes, bits])[kept].sum() / sizes[kept].sum())
                 table = worthless.copy()
@@ -110,15 +111,14 @@ class LeastError:
                 )
                 table[kept] = share[kept] @ left
                 table[kept, 0] = 1e3 * unsent.sum()
-                one = found(table, power)
-                bits = one.bits.astype(np.int64)
-            if best is None or one.error < best.error:
-                best = one
+                bits, error = found(table)
+            if best is None or error < best[1]:
+                best = bits, error, power
         if best is None and self.most_features:
             raise AllocationError(
                 f"most_features: {self.most_features} are fewer than one class of {sizes[order[0]]} features"
             )
-        return best if best is not None else clean()
+        return Allocated(best[0], best[1], self._noise(best[0], best[2])) if best is not None else clean()
 
     def at_equal_bits(self) -> Float:
         """(C,) noise of `Allocated` were all features to have as many bits, and were all sent."""

@@ -37,4 +37,5 @@ records and files that its snapshot covers.
 `store`    snapshots and rings, in files or in this process
 `order`    joining and reordering that wait for what is sure to come
 `resuming`, `sender`, `receiver`   the two ends of an edge: one whose receivers come back, one that keeps frames too
+`pace`     the credit that the way to another host needs
 """

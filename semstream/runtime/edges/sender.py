@@ -63,8 +63,7 @@ class Sender:
         self.total = 0
         self.queue: deque[tuple[str, int, Form, int]] = deque()
         self.gaps: list[list[Any]] = []
-        self.discarding = False
-        self.stopping = False
+        self.discarding = self.stopping = False
         self.lost = ""
         self.retired: set[bytes] = set()
         self._granted: dict[bytes, int] = {}
