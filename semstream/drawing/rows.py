@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from semstream.drawing.diagram import LABEL_SIZE, LINE_HEIGHT, Diagram, text_width
 from semstream.drawing.lanes import sampled
+from semstream.drawing.loops import around, room
 from semstream.drawing.places import PlacedArrow, Point, Rectangle, label_size, moved, shifted
 
 Bundle = tuple[str, tuple[str, ...], bool]
@@ -66,7 +66,8 @@ def _lay_out_row(diagram: Diagram, names: list[str], later: Mapping[str, int]) -
     ids = {name: f"b{i}" for i, name in enumerate(names)}
     for box in diagram.boxes:
         if box.name in inside:
-            graph.add_node(ids[box.name], width=box.width / 72, height=box.height / 72)
+            wide, high = room(box, [arrow.label for arrow in diagram.arrows if arrow.start == arrow.end == box.name])
+            graph.add_node(ids[box.name], width=wide / 72, height=high / 72)
     groups: dict[str, list[str]] = {}
     for box in diagram.boxes:
         if box.name in inside and box.branch:
@@ -79,12 +80,9 @@ def _lay_out_row(diagram: Diagram, names: list[str], later: Mapping[str, int]) -
     entries: dict[Bundle, str] = {}
     for index, arrow in enumerate(diagram.arrows):
         label = _label(arrow.label)
-        if arrow.start == arrow.end and arrow.start in inside:  # by way of a point: Graphviz' own run along the border
-            turn = f"t{index}"
-            graph.add_node(turn, shape="point", width=0.01, height=0.01)
-            graph.add_edge(ids[arrow.start], turn, key=f"o{index}", label=label, headport="c")
-            graph.add_edge(turn, ids[arrow.end], key=f"b{index}", tailport="c")
-        elif arrow.start in inside and arrow.end in inside:
+        if arrow.start == arrow.end:  # drawn around the box, in the room that its node has
+            continue
+        if arrow.start in inside and arrow.end in inside:
             length = max(1, 1 + later.get(arrow.end, 0) - later.get(arrow.start, 0))
             graph.add_edge(ids[arrow.start], ids[arrow.end], key=f"w{index}", minlen=length, label=label)
         elif arrow.start in inside and (key := bundle(diagram, index)) not in exits:
@@ -145,28 +143,12 @@ def _read(diagram: Diagram, graph: Any, names: list[str], ids: dict[str, str], e
         x, y = _numbers(label) if label else (0.0, 0.0)
         ways[edge.key] = PlacedArrow(sampled(spline), (x, -y) if label else None)
     within = {int(key[1:]): way for key, way in ways.items() if key[0] == "w"}
-    for key in [key for key in ways if key[0] == "o"]:
-        out, back = ways[key], ways["b" + key[1:]]
-        points, box = out.points + back.points, boxes[diagram.arrows[int(key[1:])].start]
-        # At times Graphviz runs from one side to the other through the box itself.
-        within[int(key[1:])] = PlacedArrow(_around(box) if _through(box, points) else points, out.label)
+    for name, box in boxes.items():
+        own = {i: arrow.label for i, arrow in enumerate(diagram.arrows) if arrow.start == arrow.end == name}
+        within |= zip(own, around(box, list(own.values())), strict=True)
     entering = {int(key[1:]): way for key, way in ways.items() if key[0] == "n"}
     leaving = {key: ways[node] for key, node in exits.items()}
     return _fitted(Row(names, 0.0, 0.0, boxes, within, leaving, entering, frames), diagram)
-
-
-def _through(box: Rectangle, points: Sequence[Point]) -> bool:
-    """Whether a way crosses the inside of the box at which it begins and ends."""
-    x, y, width, height = box
-    middles = [((a[0] + b[0]) / 2, (a[1] + b[1]) / 2) for a, b in pairwise(points)]
-    return any(x + 1 < mx < x + width - 1 and y + 1 < my < y + height - 1 for mx, my in middles)
-
-
-def _around(box: Rectangle) -> tuple[Point, ...]:
-    """From the right border over the box to the left one, within the space that boxes and frames keep."""
-    (x, y, width, height), far = box, 6.0
-    right, left, over, middle = x + width + far, x - far, y - far, y + height / 2
-    return (x + width, middle), (right, middle), (right, over), (left, over), (left, middle), (x, middle)
 
 
 def _numbers(text: str) -> tuple[float, ...]:

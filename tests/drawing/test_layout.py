@@ -72,7 +72,7 @@ def test_a_flowgraph_with_ends_in_another_one_is_drawn_without_fault(
 
 
 def looped() -> Diagram:
-    """A loop that Graphviz draws through its box."""
+    """A loop that Graphviz would draw through its box."""
     boxes = [Box(f"b_{i}", (f"b_{i}", "Class"), "between", "b_6" if i > 1 else "") for i in range(7)]
     edges = [(0, 1), (0, 2), (2, 3), (3, 4), (4, 5), (5, 6), (3, 3)]
     return Diagram("drawn", tuple(boxes), tuple(Arrow(f"b_{a}", f"b_{b}", (), False) for a, b in edges))
@@ -85,6 +85,7 @@ def looped() -> Diagram:
 @example(drawing(1, [(0, 0)]))
 @example(drawing(2, [(0, 0), (0, 0), (0, 1), (1, 1)], (), "x" * 60))
 @example(looped())
+@example(drawing(5, [(0, 1), (1, 2), (2, 3), (3, 4), (2, 2), (2, 2), (0, 0), (4, 1)], ("Features", "latest")))
 @example(drawing(40, [(0, i) for i in range(1, 40)]))
 @example(drawing(40, [(i, 39) for i in range(39)]))
 @example(drawing(12, [*((i, i + 1) for i in range(11)), (11, 0), (7, 2)], ("Features", "latest")))
