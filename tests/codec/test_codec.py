@@ -157,3 +157,17 @@ def test_bf16_keeps_the_linear_path_exact_and_the_rest_close(codec: SemanticCode
         assert 0 < (f - g).abs().max() < 0.05
         noise = torch.tensor(0.1)
         assert (exact.decode(f, noise, scale, (32, 32)) - fast.decode(f, noise, scale, (32, 32))).abs().max() < 0.02
+
+
+def test_weights_rounded_once_give_what_rounding_at_each_call_gives(codec: SemanticCodec, pictures: np.ndarray) -> None:
+    x, noise = to_tensor(pictures[:4]), torch.tensor(0.1)
+    each = copy.deepcopy(codec)
+    each.precision = "bf16"
+    once = copy.deepcopy(codec).for_inference("bf16")
+    assert once.synthesis.embed.weight.dtype == torch.bfloat16
+    assert once.synthesis.norm.weight.dtype == once.linear_analysis.weight.dtype == torch.float32
+    with torch.inference_mode():
+        (f, scale), (g, _) = each.encode(x), once.encode(x)
+        assert torch.equal(f, g)
+        assert torch.equal(each.decode(f, noise, scale, (32, 32)), once.decode(f, noise, scale, (32, 32)))
+    assert copy.deepcopy(codec).for_inference("fp32").synthesis.embed.weight.dtype == torch.float32

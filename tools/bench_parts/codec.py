@@ -91,8 +91,7 @@ def our_link(size: int, precision: str) -> Callable[[], object]:
 
     from semstream.codec import checkpoint
 
-    codec = checkpoint.load().codec
-    codec.precision = precision
+    codec = checkpoint.load().codec.for_inference(precision)
     picture = torch.rand(1, 3, size, size)
     variance = torch.tensor(0.1)
 

@@ -157,7 +157,7 @@ def linear_simulator(like: Simulator, snr_db: float = 10.0) -> Simulator:
     code = fit_linear_code(patches.reshape(-1, 3 * s * s), like.codec.config.channels, snr_db)
     linear = copy.copy(like)
     config = replace(like.codec.config, gated=False)
-    linear.codec = SemanticCodec(config, code).eval().requires_grad_(False).to(like.device)
-    linear.codec.precision = like.codec.precision
+    codec = SemanticCodec(config, code).eval().requires_grad_(False).to(like.device)
+    linear.codec = codec.for_inference(like.codec.precision)
     linear.forget()
     return linear

@@ -86,8 +86,7 @@ class Simulator:
         if loaded.profile is None:
             raise checkpoint.WeightsError(f"weights {weights!r}: no profile in the file; run tools/profile.py on it")
         self.name = checkpoint.weights_path(weights).stem
-        self.codec = loaded.codec
-        self.codec.precision = precision
+        self.codec = loaded.codec.for_inference(precision)
         self.profile = loaded.profile
         self.coder = FeatureCoder(loaded.profile)
         self.rates = Rates(loaded.profile, self.codec.config.stride)
