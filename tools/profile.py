@@ -25,6 +25,7 @@ import torch
 from semstream.codec import checkpoint
 from semstream.codec.codec import SemanticCodec
 from semstream.codec.profile import CONTRIBUTIONS, MAX_BITS, NOISE_KNOTS_DB, SENSITIVITY_NOISE_DB, Profile
+from semstream.codec.sending_order import measured_order
 from semstream.data.crop_bank import crop_bank
 from semstream.data.crops import TrainingDataError
 from semstream.data.training import load_training
@@ -48,6 +49,7 @@ def arguments() -> argparse.Namespace:
         "--crop", type=int, default=32, help="side of the small crops; the large ones are four times that"
     )
     parser.add_argument("--small-share", type=float, default=0.5, help="share of small crops from the small dataset")
+    parser.add_argument("--ordering-crops", type=int, default=160, help="crops by which channels are put in order")
     parser.add_argument("--probes", type=int, default=8, help="Hutchinson probes a picture")
     parser.add_argument(
         "--note", action="append", default=[], metavar="KEY=VALUE", help="fact to keep with the weights"
@@ -143,6 +145,14 @@ def feature_samples(codec: SemanticCodec, batches: list[np.ndarray], limit: int 
     return np.concatenate(parts)
 
 
+def sending_order(codec: SemanticCodec, crops: np.ndarray, seed: int) -> np.ndarray:
+    """(C,) float32 channels in the order in which they are sent where not all are."""
+    pictures = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255
+    with Progress("channels", codec.config.channels - 1) as progress:
+        order = measured_order(codec, pictures, seed, lambda gone: progress.advance(gone - progress.done))
+    return order.astype(np.float32)
+
+
 def average(codec: SemanticCodec, other: SemanticCodec) -> None:
     """Make `codec` the mean of both (a "model soup", Wortsman et al., 2022).
 
@@ -185,6 +195,7 @@ def main() -> None:
         distortion=distortion,
         unfolded=by_method.get("unfolded"),
         under_noise=by_method.get("under_noise"),
+        sending_order=sending_order(loaded.codec, batches[0][: options.ordering_crops], options.seed),
     )
     # The decoder weighs features by this power, so it should be that of the calibration set.
     if loaded.codec.gains is None:

@@ -54,6 +54,8 @@ class LeastError:
         Features that are sent at most; 0 for no limit.
     centroids
         Whether the quantizer's levels are their cells' centroids.
+    worth
+        (C,) what ranks the classes where not all are sent; None for the error that missing them is reckoned to leave.
     """
 
     held: Float
@@ -64,6 +66,7 @@ class LeastError:
     noise_variance: float = 0.0
     most_features: int = 0
     centroids: bool = True
+    worth: Float | None = None
 
     def allocate(self, weight: Float) -> Allocated:
         """Bits for the least Σ weight · error.
@@ -96,7 +99,8 @@ class LeastError:
         # Of centroids E[q²] = p − D: coarse levels are weaker than the features that they stand for.
         level_power = share @ np.maximum(self.variance[:, None] - self.distortion * self.centroids, 0)
         best: tuple[NDArray[np.uint8], float, float] | None = None
-        order = np.argsort(-unsent, kind="stable")
+        worth = unsent if self.worth is None else share @ self.worth
+        order = np.lexsort((-worth, unsent == 0))
         most = min(self.budget_bits, self.most_features or self.budget_bits)
         for count in range(1, len(sizes) + 1):
             kept = order[:count]

@@ -58,6 +58,9 @@ class Profile:
     under_noise
         (K, C) float32 sensitivity on the same scale where features are `NOISE_KNOTS_DB` above their noise; of codecs
         with folds only. What is neither folded nor a fold has that of `SENSITIVITY_NOISE_DB` throughout.
+    sending_order
+        (C,) float32 channels, the one to send first in front, as `semstream.codec.sending_order` finds it; older
+        weights have none.
     """
 
     contribution: Mapping[str, Float32]
@@ -67,6 +70,7 @@ class Profile:
     distortion: Mapping[str, Float32]
     unfolded: Float32 | None = None
     under_noise: Float32 | None = None
+    sending_order: Float32 | None = None
 
     @property
     def channels(self) -> int:
@@ -101,6 +105,15 @@ class Profile:
         if contribution == "sensitivity" and self.unfolded is not None:
             found = np.maximum(found, self.unfolded)
         return found
+
+    @cached_property
+    def worth(self) -> NDArray[np.float64]:
+        """(C,) what to rank channels by where not all are sent: the measured order, or importance times variance."""
+        if self.sending_order is None:
+            return self.importance().astype(np.float64) * self.variance
+        worth = np.empty(self.channels)
+        worth[self.sending_order.astype(np.int64)] = np.arange(self.channels, 0, -1)
+        return worth
 
     def classes(self, count: int, contribution: str = "sensitivity") -> NDArray[np.uint8]:
         """(C,) class of each channel, 0 the most important; `count` 0 means a class a channel."""
@@ -215,6 +228,7 @@ class Profile:
                 noise_variance,
                 most_features,
                 centroids=quantizer == "lloyd_max",
+                worth=self.worth,
             )
             alone = task.allocate(task.alone)
             if self.under_noise is None:
@@ -257,8 +271,8 @@ class Profile:
         arrays = {f"contribution.{name}": value for name, value in self.contribution.items()}
         arrays |= {f"distortion.{name}": value for name, value in self.distortion.items()}
         arrays |= {"variance": self.variance, "maximum": self.maximum}
-        folds = {"unfolded": self.unfolded, "under_noise": self.under_noise}
-        arrays |= {name: value for name, value in folds.items() if value is not None}
+        some = {name: getattr(self, name) for name in ("unfolded", "under_noise", "sending_order")}
+        arrays |= {name: value for name, value in some.items() if value is not None}
         return arrays | self.codebooks.to_arrays("codebook")
 
     @classmethod
@@ -279,6 +293,9 @@ class Profile:
                 raise ProfileError(f"profile: array {name!r} should be finite and {shape}, is {value.shape}")
             return value
 
+        order = get("sending_order", channels) if "sending_order" in arrays else None
+        if order is not None and not np.array_equal(np.sort(order), np.arange(channels)):
+            raise ProfileError(f"profile: array 'sending_order' should have each of 0 to {channels - 1} once")
         try:
             codebooks = Codebooks.from_arrays(arrays, "codebook")
         except QuantizeError as error:
@@ -293,6 +310,7 @@ class Profile:
             distortion={name: get(f"distortion.{name}", channels, MAX_BITS + 1) for name in QUANTIZERS},
             unfolded=get("unfolded", channels) if "unfolded" in arrays else None,
             under_noise=get("under_noise", len(NOISE_KNOTS_DB), channels) if "unfolded" in arrays else None,
+            sending_order=order,
         )
 
 

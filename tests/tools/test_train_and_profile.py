@@ -74,6 +74,8 @@ def test_a_codec_is_trained_resumed_profiled_tuned_and_used(data: Path, tmp_path
     assert profile is not None
     assert profile.unfolded is not None
     assert not profile.unfolded[-3:].any()
+    assert profile.sending_order is not None
+    assert sorted(profile.sending_order) == list(range(len(profile.variance)))
     assert profile.under_noise is not None
     belong = np.ptp(profile.under_noise, axis=0) > 0
     assert belong[[0, 1, -3, -2, -1]].all()
