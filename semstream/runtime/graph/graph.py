@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
-from typing import TypeVar
+from typing import Never, TypeVar
 
 from semstream.runtime.block.block import Block, BoundPort
 from semstream.runtime.errors import FlowgraphError, PortError
@@ -18,7 +18,10 @@ from semstream.runtime.graph.guard import (
     RING_FRAMES,
     check_durable,
     check_limits,
+    check_on_ray,
+    check_reconnect,
     check_restart,
+    refuse_unknown,
     ring_kind,
 )
 from semstream.runtime.graph.loops import check_no_loop
@@ -47,7 +50,9 @@ class Graph:
     restart
         What is done with a block that fails: ``"never"``, ``"on_failure"`` (again with back-off, until it has died
         `restart_limit` times in a row with nothing done), ``"always"``. Default: ``"on_failure"`` where an edge is
-        durable, else ``"never"``.
+        durable, else ``"never"``. Under the engine ``ray``, which starts a process again and knows nothing of what its
+        blocks have done, a death is one of its process or host, the limit is one on all deaths, and a source and a
+        block that renumbers are started again by no policy.
     ring, restart_limit
         Frames that a durable edge keeps, and that limit.
     """
@@ -95,7 +100,7 @@ class Graph:
         *,
         resources: Mapping[str, float] | None = None,
         group: str = "",
-        restarts: int = 0,
+        **unknown: Never,
     ) -> B:
         """Add a block and return it.
 
@@ -110,21 +115,20 @@ class Graph:
             Under the engines ``processes`` and ``ray``: blocks with the same name here share a process. Default: one
             of its own.
         restart
-            Its restart policy, if not the graph's.
+            Its restart policy, if not the graph's. Under the engine ``ray`` it begins anew, so give one to blocks
+            without state alone; frames that were under way to it are lost and counted.
         resources
             Under the engine ``ray``: what the block, or each replica, takes of its host, such as
             ``{"CPU": 1, "GPU": 0.5, "radio": 1}``. Default: nothing, and it runs anywhere.
         group
             Under the engine ``ray``: blocks with the same name here run on one host, such as those of one branch.
-        restarts
-            Under the engine ``ray``: how often the block is started again when its process or host dies. It begins
-            anew, so give it to blocks without state; frames that were under way to it are lost and counted.
 
         Raises
         ------
         FlowgraphError
             If the name is taken, or the block cannot be replicated.
         """
+        refuse_unknown(block.name, unknown)
         if block.name in self.blocks:
             if block.named:
                 raise FlowgraphError(f"flowgraph {self.name!r} already has a block {block.name!r}; give another name=")
@@ -133,11 +137,7 @@ class Graph:
                 number += 1
             block.name = f"{block.name}_{number}"
         fitting.check_replicas(block, replicas)
-        if restarts and (block.is_source or block.renumber or restarts < 0):
-            what = "a source begins from its first frame again" if block.is_source else "it numbers its frames anew"
-            why = "expected 0 or more" if restarts < 0 else f"{what}, so it cannot be started again amid a stream"
-            raise FlowgraphError(f"block {block.name!r}, restarts={restarts}: {why}", block.name)
-        placement = Placement(check_resources(block.name, resources), group, restarts)
+        placement = Placement(check_resources(block.name, resources), group)
         check_restart(restart, block.name)
         self.restarts[block.name] = restart
         self.blocks[block.name] = block
@@ -298,13 +298,18 @@ class Graph:
             Edge(None, receiver, "block", credit, 1, endpoint, curve, connect_timeout, reconnect, durable=kept)
         )
 
-    def validate(self) -> None:
+    def validate(self, engine: str | None = None) -> None:
         """Check the whole graph, as `start` does.
+
+        Parameters
+        ----------
+        engine
+            Under which it is to run; None: what hangs upon that is not checked.
 
         Raises
         ------
         FlowgraphError
-            If there is no block, or an input port has no edge.
+            If there is no block, an input port has no edge, or the engine cannot do what the graph asks for.
         PortError
             If ports do not fit.
         """
@@ -317,14 +322,22 @@ class Graph:
                 port.block.name,
             )
         fitting.check_types(self.edges, self.replicas)
+        if engine == "ray":
+            check_on_ray(self.blocks, self.edges, self.restarts)
+        elif engine is not None and self.guarded:
+            check_reconnect(self.edges)
         check_durable(
             self.blocks, self.edges, {name: self.restart_of(name) for name in self.blocks}, self.durable == "disk"
         )
 
     def restart_of(self, block: str) -> str:
         """Restart policy of a block."""
-        usual = "on_failure" if any(edge.durable for edge in self.edges) else "never"
-        return self.restarts[block] or self.restart or usual
+        return self.restarts[block] or self.usual_restart
+
+    @property
+    def usual_restart(self) -> str:
+        """Restart policy of blocks that have none of their own."""
+        return self.restart or ("on_failure" if any(edge.durable for edge in self.edges) else "never")
 
     @property
     def guarded(self) -> bool:
