@@ -102,6 +102,11 @@ class Profile:
             found = np.maximum(found, self.unfolded)
         return found
 
+    @cached_property
+    def weighted_variance(self) -> NDArray[np.float64]:
+        """(C,) w_j·σ_j², the `importance` of a channel times its power: what it costs, by its weight, not to send it."""
+        return self.importance().astype(np.float64) * self.variance
+
     def classes(self, count: int, contribution: str = "sensitivity") -> NDArray[np.uint8]:
         """(C,) class of each channel, 0 the most important; `count` 0 means a class a channel."""
         return classify(self.importance(contribution), count or self.channels)

@@ -46,7 +46,7 @@ class WidthTable:
         share = np.minimum.accumulate(np.minimum(share, 1.0), axis=1)
         channels = len(power)
         self.weight, self.importance = weight, profile.importance().astype(np.float64)
-        self.order = np.argsort(-self.importance * power, kind="stable")  # as Profile.allocate leaves channels out
+        self.order = np.argsort(-profile.weighted_variance, kind="stable")  # as Profile.allocate leaves channels out
         gains = (weight * power)[:, None] * (share[:, 1 : WIDTHS - 1] - share[:, 2:WIDTHS])  # of the second bit on
         steps = np.argsort(-gains, axis=None, kind="stable") // gains.shape[1]  # whose bit comes next
         rank = self.rank = np.empty(channels, np.int64)

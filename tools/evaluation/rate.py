@@ -75,7 +75,7 @@ class Rates:
     def __init__(self, profile: Profile, stride: int) -> None:
         self._profile, self._stride = profile, stride
         self._plans = CopyPlans(profile)
-        self._order = np.argsort(-profile.importance() * profile.variance, kind="stable")
+        self._order = np.argsort(-profile.weighted_variance, kind="stable")
 
     def of(self, case: Case) -> Rate:
         """How a case is sent.
