@@ -104,7 +104,7 @@ class Profile:
 
     @cached_property
     def weighted_variance(self) -> NDArray[np.float64]:
-        """(C,) w_j·σ_j², the `importance` of a channel times its power: what it costs, by its weight, not to send it."""
+        """(C,) w_j·σ_j², the `importance` of a channel times its power: what it costs not to send it."""
         return self.importance().astype(np.float64) * self.variance
 
     def classes(self, count: int, contribution: str = "sensitivity") -> NDArray[np.uint8]:
