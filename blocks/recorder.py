@@ -219,7 +219,10 @@ def replayed(graph: Flowgraph, edge: str, path: str, pace: str = "fast", speed: 
     left_out: frozenset[str] = frozenset()
     while more := frozenset(name for name in graph.blocks if gone(name, left_out)) - left_out:
         left_out |= more
-    new = Flowgraph(graph.name, graph.seed, durable=graph.durable, restart=graph.restart, ring=graph.ring)
+    new = Flowgraph(
+        graph.name, graph.seed, durable=graph.durable, restart=graph.restart, ring=graph.ring,
+        restart_limit=graph.restart_limit,
+    )  # fmt: skip
     for name, block in graph.blocks.items():
         if name not in left_out:
             place = graph.placements[name]
@@ -230,7 +233,6 @@ def replayed(graph: Flowgraph, edge: str, path: str, pace: str = "fast", speed: 
                 graph.restarts[name],
                 resources=place.resources,
                 group=place.group,
-                restarts=place.restarts,
             )
     for e in graph.edges:
         sender = replay.port("out") if from_port(e.sender) else e.sender

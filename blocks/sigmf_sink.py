@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from blocks._errors import told_by
@@ -28,7 +30,8 @@ class SigmfSink(Block):
     -----
     ``SigmfSink(path="air")`` writes ``air.sigmf-data`` (float32 I and Q, for GNU Radio's file source and others) and,
     at the end, ``air.sigmf-meta``. `SigmfSource` plays it to a receiver. What is said of the frames is one JSON text,
-    in memory until the end: to record for days, take `Recorder`.
+    in memory until the end: to record for days, take `Recorder`. Where it may be started again (durable edges), that
+    is in ``air.sigmf-frames`` too until the end, and the recording goes on where its snapshot was made.
     """
 
     recorded = In(ANY)
@@ -41,20 +44,28 @@ class SigmfSink(Block):
         description: str = setting("", description="said of the recording; empty: the flowgraph's name")
 
     def start(self) -> None:
+        self._writer: SigmfWriter | None = None
+        if not self.restarts:
+            self._writer = self._open()
+
+    def _open(self, state: dict[str, Any] | None = None) -> SigmfWriter:
         s = self.settings
-        if self.restarts:
-            raise BlockError(
-                f"block {self.name!r}: a SigMF recording cannot go on after its writer has died; record with a "
-                "Recorder, and make SigMF of that"
-            )
         words = s.description or f"samples of the flowgraph {self.graph!r} of semstream"
         with told_by(self, "path"):
-            self._writer = SigmfWriter(s.path, s.sample_rate, words, s.overwrite)
+            return SigmfWriter(s.path, s.sample_rate, words, s.overwrite, self.run, state)
+
+    def snapshot(self) -> dict[str, Any]:
+        return {"recording": self._writer.snapshot() if self._writer is not None else None}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        if state["recording"] is not None:
+            self._writer = self._open(state["recording"])
 
     def process(self, frame: Frame) -> None:
         name = next((name for name in ("received", "symbols") if name in frame), None)
         if name is None or frame[name].ndim != 1 or frame[name].dtype != np.complex64 or not frame[name].size:
             raise SkipFrame("no_samples")
+        self._writer = self._writer or self._open()
         samples = frame[name]
         snr_db = frame.tags.get("snr_db")
         try:
@@ -71,6 +82,11 @@ class SigmfSink(Block):
             raise BlockError(f"block {self.name!r}: {error}") from None
 
     def stop(self) -> None:
+        if self.resumes:
+            if self._writer is not None:
+                self._writer.abandon()
+            return
+        self._writer = self._writer or self._open()
         with told_by(self, "path"):
             self._writer.close()
         self.publish({"path": self.settings.path, "frames": self._writer.frames, "samples": self._writer.count})

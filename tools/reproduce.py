@@ -88,7 +88,7 @@ def draw_bits(simulator: Simulator, pictures: Pictures, folder: Path) -> dict[st
     batch = Batch(0, pictures.batches[0].pictures[:1])
     features = simulator.encode(batch).features[0]
     bits = simulator.profile.allocate("optimal", EIGHT, feature_count=features.size)
-    order = simulator.profile.importance() * simulator.profile.variance
+    order = simulator.profile.weighted_variance
     plot_bits(features, bits, order, folder / "bits.png", batch.pictures[0])
     return {f"Bits over the feature maps, {EIGHT:.2f} a feature, in the order of their contribution": "bits.png"}
 

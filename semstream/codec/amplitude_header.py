@@ -8,32 +8,31 @@ are not quantized have no widths: all are 0 then.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from semstream.codec.coder import FeatureCoder
+from semstream.codec.frame_head import (
+    Sent,
+    check_follow,
+    checked_map_bits,
+    map_symbols,
+    read_header,
+    read_map,
+    sent_bits,
+)
 from semstream.codec.header import FrameHeader
 from semstream.codec.qam_link import QamLink
 from semstream.codec.side_information import SideInformation, SideInformationError
 from semstream.phy.channel import Reception
-from semstream.phy.control import CRC_BITS, block_symbols, control_bits, control_symbols, read_block, read_control
+from semstream.phy.control import control_symbols
 from semstream.phy.equalizer import mmse
-from semstream.quantize.class_map import class_map_bits
 
 Symbols = NDArray[np.complex64]
 Bytes = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Headed:
-    """A frame with its header: all symbols, those of header and map, and the bits of both with their checksums."""
-
-    symbols: Symbols
-    header_symbols: int
-    header_bits: int
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class AmplitudeHeader:
         self._coder: FeatureCoder = link.coder
         self._channels = link.coder.profile.channels
 
-    def put(self, symbols: Symbols, side: SideInformation, gain: float, seq: int, class_map: Bytes | None) -> Headed:
+    def put(self, symbols: Symbols, side: SideInformation, gain: float, seq: int, class_map: Bytes | None) -> Sent:
         """A header before the amplitudes (N,) of a frame.
 
         Raises
@@ -83,13 +82,8 @@ class AmplitudeHeader:
             symbols.size, side.class_map, widths,
         )  # fmt: skip
         content = header.to_bits(self._link.channel_order)
-        parts, bits = [control_symbols(content, self._rate)], control_bits(content.size)
-        if side.class_map and class_map is not None:
-            count = class_map_bits(side.feature_count, len(side.bits))
-            parts.append(block_symbols(np.unpackbits(class_map, bitorder="little")[:count], self._rate))
-            bits += count + CRC_BITS
-        taken = sum(part.size for part in parts)
-        return Headed(np.concatenate([*parts, symbols]), taken, bits)
+        head = np.concatenate([control_symbols(content, self._rate), map_symbols(side, class_map, self._rate)])
+        return Sent(np.concatenate([head, symbols]), head.size, sent_bits(content, side))
 
     def read(self, reception: Reception) -> Read:
         """The frame behind the header of a reception.
@@ -101,30 +95,19 @@ class AmplitudeHeader:
         """
         equalized = mmse(reception.received, reception.csi, reception.noise_variance)
         symbols, variance = equalized.unbiased, equalized.noise_variance
-        content, at = read_control(symbols, variance, self._rate)
-        header = FrameHeader.from_bits(content, self._link.channel_order)
+        header, at, header_bits = read_header(symbols, variance, self._rate, self._link.channel_order)
         shape = self._link.feature_shape(header.size)
         widths: tuple[int, ...] = header.widths if header.scheme != "none" else ()
         side = SideInformation(
             shape, header.size, header.scale, header.scheme, header.quantizer, widths, header.class_map, 0, 0
         )
-        class_map, bits = None, content.size + CRC_BITS
-        if side.class_map:
-            count = class_map_bits(side.feature_count, len(side.bits))
-            whole, taken = read_block(symbols[at:], variance[at:], count, self._rate)
-            at, bits = at + taken, bits + count + CRC_BITS
-            class_map = np.packbits(whole, bitorder="little")
-        if symbols.size < at + header.symbols:
-            raise SideInformationError(
-                f"header: says {header.symbols} symbols follow it, there are {symbols.size - at}"
-            )
+        class_map, at = read_map(symbols, variance, at, side, self._rate)
+        check_follow(symbols, at, header.symbols)
         self._fits(header.symbols, side, class_map)
         part = slice(at, at + header.symbols)
         own = Reception(reception.received[part], reception.csi[part], reception.noise_variance[part])
-        payload = self._payload_bits(side, class_map)
-        side = SideInformation(
-            shape, side.size, side.scale, side.scheme, side.quantizer, side.bits, side.class_map, payload, bits
-        )
+        bits = header_bits + checked_map_bits(side)
+        side = replace(side, payload_bits=self._payload_bits(side, class_map), side_bits=bits)
         return Read(own, side, header.gain, header.seq, class_map)
 
     def _fits(self, symbols: int, side: SideInformation, class_map: Bytes | None) -> None:

@@ -107,10 +107,15 @@ class Profile:
         return found
 
     @cached_property
+    def weighted_variance(self) -> NDArray[np.float64]:
+        """(C,) w_j·σ_j², the `importance` of a channel times its power: what it is reckoned to cost not to send it."""
+        return self.importance().astype(np.float64) * self.variance
+
+    @cached_property
     def worth(self) -> NDArray[np.float64]:
-        """(C,) what to rank channels by where not all are sent: the measured order, or importance times variance."""
+        """(C,) what to rank channels by where not all are sent: the measured order, or else `weighted_variance`."""
         if self.sending_order is None:
-            return self.importance().astype(np.float64) * self.variance
+            return self.weighted_variance
         worth = np.empty(self.channels)
         worth[self.sending_order.astype(np.int64)] = np.arange(self.channels, 0, -1)
         return worth

@@ -18,31 +18,30 @@ from numpy.typing import NDArray
 
 from semstream.codec.bit_layout import BitCoder
 from semstream.codec.coder import FeatureCoder
+from semstream.codec.frame_head import (
+    Sent,
+    check_follow,
+    checked_map_bits,
+    map_symbols,
+    read_header,
+    read_map,
+    sent_bits,
+)
 from semstream.codec.header import SPREAD_STEP_DB, FrameHeader
 from semstream.codec.qam_format import QamFormat
 from semstream.codec.qam_payload import Opened, decode_words, demap, modulate
 from semstream.codec.side_information import SideInformation, SideInformationError
-from semstream.phy.control import CRC_BITS, block_symbols, control_bits, control_symbols, read_block, read_control
+from semstream.phy.control import control_symbols
 from semstream.phy.equalizer import mmse
 from semstream.phy.errors import PhyError
 from semstream.phy.ldpc_decoder import Rule
 from semstream.phy.protection import Layer, plan
 from semstream.phy.qam import bits_per_symbol
-from semstream.quantize.class_map import class_map_bits
 from semstream.quantize.packing import PackingError, unpack
 
 Symbols = NDArray[np.complex64]
 Float32 = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Sent:
-    """Symbols of a frame: all of them, how many are header and map, and those parts' bits with their CRC."""
-
-    symbols: Symbols
-    header_symbols: int
-    header_bits: int
 
 
 @dataclass(frozen=True)
@@ -113,14 +112,10 @@ class QamLink:
             (int(w), g.size) for w, g in zip(widths[widths > 0], present, strict=True)
         ]:
             raise PackingError("payload: its groups are not those of the side information; they are not of one frame")
-        map_bits = _map_bits(side)
-        sections: list[Symbols] = []
-        if class_map is not None and side.class_map:
-            whole = np.unpackbits(class_map, bitorder="little")[:map_bits]
-            sections.append(block_symbols(whole, form.header_rate))
-        taken = sum(section.size for section in sections)
+        told_map = map_symbols(side, class_map, form.header_rate)
         header = self._header(side, seq, form)
-        taken += control_symbols(self._bits_of(header), form.header_rate).size  # which says the same of any payload
+        # As many symbols as the header takes in the end, when it tells of the payload too.
+        taken = told_map.size + control_symbols(self._bits_of(header), form.header_rate).size
         symbols = self._payload_symbols(layout.bits, form, taken)
         layers = self._plan(layout.bits, symbols, header)
         header = replace(header, symbols=symbols if header.coded else sum(layer.symbols for layer in layers))
@@ -128,8 +123,8 @@ class QamLink:
         control = control_symbols(content, form.header_rate)
         body = modulate(bits_coder.bits(layout, present), layers, form.order)
         amplitude = np.float32(np.float16(np.sqrt(form.power)))
-        sent = (amplitude * np.concatenate([control, *sections, body])).astype(np.complex64, copy=False)
-        return Sent(sent, taken, control_bits(content.size) + _checked_bits(map_bits))
+        sent = (amplitude * np.concatenate([control, told_map, body])).astype(np.complex64, copy=False)
+        return Sent(sent, taken, sent_bits(content, side))
 
     def budget(self, size: tuple[int, int], form: QamFormat, **allocation: Any) -> float:
         """Bits a feature that fill `form.channel_uses` at `form.code_rate`, header counted, for pictures of one size.
@@ -211,8 +206,7 @@ class QamLink:
         equalized = mmse(received, csi, noise)
         gain = _amplitude(received, csi, noise)
         symbols, variance = equalized.unbiased / gain, equalized.noise_variance / gain**2
-        content, at = read_control(symbols, variance, header_rate)
-        header = FrameHeader.from_bits(content, self._channel_order)
+        header, at, header_bits = read_header(symbols, variance, header_rate, self._channel_order)
         symbols, variance = equalized.unbiased / header.gain, equalized.noise_variance / np.float32(header.gain**2)
         shape = self.feature_shape(header.size)
         told = 0 if header.class_map else shape[0] * shape[1] * sum(header.widths)
@@ -220,21 +214,15 @@ class QamLink:
             raise SideInformationError("header: tells of more bits than the symbols that came can hold")
         side = SideInformation(
             shape, header.size, header.scale, header.scheme, header.quantizer, header.widths, header.class_map, 0,
-            content.size + CRC_BITS,
+            header_bits,
         )  # fmt: skip
-        class_map = None
-        map_bits = _map_bits(side)
-        if header.class_map:
-            whole, taken = read_block(symbols[at:], variance[at:], map_bits, header_rate)
-            at += taken
-            class_map = np.packbits(whole, bitorder="little")
+        class_map, at = read_map(symbols, variance, at, side, header_rate)
         bits_coder = self._bit_coder(header.quantizer, header.label)
         layout = bits_coder.layout(self.coder.element_bits(side, class_map), shape[0] * shape[1])
         layers = self._plan(layout.bits, header.symbols, header)
         count = sum(layer.symbols for layer in layers)
-        if symbols.size < at + count:
-            raise SideInformationError(f"header: says {count} symbols follow it, there are {symbols.size - at}")
-        side = replace(side, payload_bits=layout.bits, side_bits=side.side_bits + _checked_bits(map_bits))
+        check_follow(symbols, at, count)
+        side = replace(side, payload_bits=layout.bits, side_bits=header_bits + checked_map_bits(side))
         body = slice(at, at + count)
         llr = demap(symbols[body], variance[body], layers, header.order)
         prior = bits_coder.prior(layout)
@@ -292,14 +280,6 @@ class QamLink:
         if key not in self._coders:
             self._coders[key] = BitCoder(self.coder.profile, quantizer, label)
         return self._coders[key]
-
-
-def _map_bits(side: SideInformation) -> int:
-    return class_map_bits(side.feature_count, len(side.bits)) if side.class_map else 0
-
-
-def _checked_bits(count: int) -> int:
-    return count + CRC_BITS if count else 0
 
 
 def _amplitude(received: Symbols, csi: Symbols, noise: Float32) -> np.float32:

@@ -19,33 +19,30 @@ Where gain or noise change within a frame, ``NAME-channel`` is a recording of tw
 with as many samples.
 
 The metadata are there from the start and are written anew while it grows, with ``semstream:unfinished`` and without a
-checksum, so that a crash costs the annotations of the last second and no samples.
+checksum, so that a crash costs the annotations of the last second and no samples. In a run whose blocks are started
+again not even those: until the end they are in ``NAME.sigmf-frames`` too (`frame_log`), and the next writer goes on.
 """
 
 from __future__ import annotations
 
 import base64
+import json
 import math
 import time
-from datetime import UTC, datetime
-from pathlib import Path
-from types import ModuleType
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from semstream.radio.errors import RadioError
+from semstream.radio.frame_log import FrameLog
 from semstream.radio.messages import Samples
-from semstream.radio.sigmf_schema import check
+from semstream.radio.sigmf_files import SAMPLE, Annotation, SigmfFiles, base_of, package, with_suffix
 
-META, DATA = ".sigmf-meta", ".sigmf-data"
-SAMPLE = np.dtype("<c8")
-UNFINISHED = "semstream:unfinished"
+FRAMES = ".sigmf-frames"
 REWRITTEN_EVERY_S = 1.0
 """Time between two versions of the metadata of a recording that goes on."""
 REWRITING_SHARE = 0.05
 """Most of the time that is spent on them: of a long recording they are written less often."""
-_NAMESPACE = {"name": "semstream", "version": "1.0.0", "optional": True}
 
 
 class SigmfWriter:
@@ -61,41 +58,55 @@ class SigmfWriter:
         In words.
     overwrite
         Whether a recording that exists may be written over.
+    run
+        Name of a run in which the writer may be started again: then there is a `snapshot`, and what an earlier writer
+        of that run has left is taken up or written over.
+    state
+        What `snapshot` gave in an earlier life: the recording goes on there, without what came after it.
 
     Raises
     ------
     RadioError
-        If `sigmf` is not installed, the recording exists or cannot be made.
+        If `sigmf` is not installed, the recording exists, cannot be made, or lacks what `state` says.
     """
 
-    def __init__(self, path: str, sample_rate: float, description: str = "", overwrite: bool = False) -> None:
-        self._sigmf = package()
-        self.base = base_of(path)
-        self.count = 0
-        self.frames = 0
-        self._overwrite = overwrite
-        self._channel: SigmfWriter | None = None
-        self._global: dict[str, Any] = {
-            "core:datatype": "cf32_le",
-            "core:sample_rate": sample_rate,
-            "core:description": description,
-            "core:recorder": "semstream",
-            "core:num_channels": 1,
-            "core:extensions": [_NAMESPACE],
-        }
-        self._begun = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        self._annotations: list[tuple[int, int, dict[str, Any]]] = []
-        data = with_suffix(self.base, DATA)
-        for existing in (data, with_suffix(self.base, META)):
-            if existing.exists() and not overwrite:
-                raise RadioError(f"recording {existing}: the file exists; name another, or allow to overwrite it")
-        try:
-            data.parent.mkdir(parents=True, exist_ok=True)
-            with_suffix(self.base, META).unlink(missing_ok=True)  # it would belong to other samples
-            self._file: BinaryIO = data.open("wb")
-        except OSError as error:
-            raise RadioError(f"recording {data}: cannot be made ({error.strerror or error})") from None
+    def __init__(
+        self,
+        path: str,
+        sample_rate: float,
+        description: str = "",
+        overwrite: bool = False,
+        run: str = "",
+        state: dict[str, Any] | None = None,
+    ) -> None:
+        package()
+        base = base_of(path)
+        beside = base.with_name(base.name + "-channel")
+        self._samples = SigmfFiles(base, sample_rate, description)
+        self._channel = SigmfFiles(beside, sample_rate, f"gain and noise variance of {base.name}", 2)
+        self._log = FrameLog(with_suffix(base, FRAMES), run)
+        self._is_logged = bool(run)
+        self._annotations: list[Annotation] = []
         self._due = 0.0
+        if state is None:
+            self._create(overwrite or (self._is_logged and self._log.is_own))
+        else:
+            self._go_on(state)
+
+    @property
+    def count(self) -> int:
+        """Samples so far."""
+        return self._samples.count
+
+    @property
+    def frames(self) -> int:
+        """Frames so far."""
+        return len(self._annotations)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Where it stands, for the writer of a later life: some numbers, however long it is."""
+        channel = {"count": self._channel.count, "begun": self._channel.begun}
+        return {"count": self.count, "begun": self._samples.begun, "frames_bytes": self._log.size, "channel": channel}
 
     def add(
         self,
@@ -141,10 +152,11 @@ class SigmfWriter:
                 facts["semstream:noise_variance"] = float(noise_variance[0])
             else:
                 self._write_channel(gain, noise_variance)
-        self._write(np.ascontiguousarray(samples, SAMPLE))
-        self._annotations.append((self.count, samples.size, facts))
-        self.count += samples.size
-        self.frames += 1
+        annotation = self.count, samples.size, facts
+        self._samples.write(samples)
+        self._annotations.append(annotation)
+        if self._is_logged:
+            self._log.add(annotation)
         self._describe_now_and_then()
 
     def close(self) -> None:
@@ -155,91 +167,86 @@ class SigmfWriter:
         RadioError
             If they cannot be written, or are not valid.
         """
-        if self._file.closed:
+        if not self._samples.close():
             return
-        self._file.close()
-        if self._channel is not None:
-            self._channel._fill(self.count)
+        if self._channel.begun:
+            self._fill_channel()
             self._channel.close()
-        self._describe(finished=True)
+            self._channel.describe([], finished=True)
+        self._samples.describe(self._annotations, finished=True)
+        self._log.close()
+        if self._is_logged:
+            self._log.path.unlink(missing_ok=True)
+
+    def abandon(self) -> None:
+        """Close the files as they are, for a writer that goes on with them."""
+        self._samples.close()
+        self._channel.close()
+        self._log.close()
+
+    def _create(self, overwrite: bool) -> None:
+        for existing in (*self._samples.paths, *self._channel.paths):
+            if existing.exists() and not overwrite:
+                raise RadioError(f"recording {existing}: the file exists; name another, or allow to overwrite it")
+        if self._is_logged:
+            self._log.begin()  # first: by it what follows is known as this run's
+        else:
+            self._log.path.unlink(missing_ok=True)  # of one that was killed
+        self._remove_channel()
+        self._samples.create()
+
+    def _go_on(self, state: dict[str, Any]) -> None:
+        count, channel = state["count"], state["channel"]
+        if self._log.path.exists():
+            self._annotations = self._log.go_on(state["frames_bytes"])
+        else:  # the one before had closed it, and died before that was known
+            self._annotations = self._described()
+            self._log.begin(self._annotations)
+        if sum(length for _, length, _ in self._annotations) != count:
+            raise RadioError(f"recording {self._samples.base}: {count} samples, and other frames than were in them")
+        self._samples.go_on(count, state["begun"])
+        if channel["begun"]:
+            self._channel.go_on(channel["count"], channel["begun"])
+        else:
+            self._remove_channel()
+
+    def _described(self) -> list[Annotation]:
+        """The annotations of the metadata."""
+        _, meta = self._samples.paths
+        try:
+            told = json.loads(meta.read_text(encoding="utf-8"))["annotations"]
+            return [(facts.pop("core:sample_start"), facts.pop("core:sample_count"), facts) for facts in told]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RadioError(f"recording {meta}: cannot be gone on with ({error})") from None
 
     def _describe_now_and_then(self) -> None:
         """The metadata so far: every second, or less often where writing them takes long."""
         begin = time.monotonic()
         if begin < self._due:
             return
-        if self._channel is not None:
-            self._channel._fill(self.count)
-            self._channel._describe(finished=False)
-        self._describe(finished=False)
+        if self._channel.begun:
+            self._fill_channel()
+            self._channel.describe([], finished=False)
+        self._samples.describe(self._annotations, finished=False)
         end = time.monotonic()
         self._due = end + max(REWRITTEN_EVERY_S, (end - begin) / REWRITING_SHARE)
 
-    def _describe(self, finished: bool) -> None:
-        target = with_suffix(self.base, META)
-        try:
-            meta = self._sigmf.SigMFFile(global_info=self._global | ({} if finished else {UNFINISHED: True}))
-            if self.count and finished:
-                meta.set_data_file(with_suffix(self.base, DATA))  # which notes its checksum
-            meta.add_capture(0, {"core:datetime": self._begun})
-            for start, length, facts in self._annotations:
-                if length:
-                    meta.add_annotation(start, length, facts)
-            if finished:
-                check(meta._metadata)
-            part = target.with_name(target.name + ".part")
-            part.write_text(meta.dumps(pretty=finished) + "\n", encoding="utf-8")
-            part.replace(target)  # in one step: what reads it meanwhile finds the one or the other
-        except (self._sigmf.error.SigMFError, OSError, ValueError) as error:
-            raise RadioError(f"recording {self.base}: its metadata cannot be written ({error})") from None
-
     def _write_channel(self, gain: Samples, noise_variance: np.ndarray) -> None:
-        if self._channel is None:
-            base = self.base.with_name(self.base.name + "-channel")
-            rate, words = self._global["core:sample_rate"], f"gain and noise variance of {self.base.name}"
-            self._channel = SigmfWriter(str(base), rate, words, self._overwrite)
-            self._channel._global["core:num_channels"] = 2
-        self._channel._fill(self.count)
-        self._channel._write(np.stack([gain, noise_variance.astype(np.complex64)], axis=1).astype(SAMPLE))
-        self._channel.count += gain.size
+        if not self._channel.begun:
+            self._channel.create()
+        self._fill_channel()
+        self._channel.write(np.stack([gain, noise_variance.astype(np.complex64)], axis=1))
 
-    def _fill(self, count: int) -> None:
+    def _fill_channel(self) -> None:
         """Zeros for frames that need no entry."""
-        if count > self.count:
-            self._write(np.zeros((count - self.count, 2), SAMPLE))
-            self.count = count
+        missing = self.count - self._channel.count
+        if missing > 0:
+            self._channel.write(np.zeros((missing, 2), SAMPLE))
 
-    def _write(self, samples: np.ndarray) -> None:
-        try:
-            self._file.write(samples.tobytes())
-            self._file.flush()
-        except OSError as error:
-            raise RadioError(
-                f"recording {self.base}: cannot be written ({error.strerror or error}); {self.frames} frames are in it"
-            ) from None
-
-
-def base_of(path: str) -> Path:
-    """The path of a recording without SigMF's suffix."""
-    found = Path(path).expanduser()
-    return found.with_suffix("") if found.suffix in (META, DATA) else found
-
-
-def with_suffix(base: Path, suffix: str) -> Path:
-    """A file of the recording; a dot in its name is no suffix."""
-    return base.with_name(base.name + suffix)
-
-
-def package() -> ModuleType:
-    """The package `sigmf`.
-
-    Raises
-    ------
-    RadioError
-        If it is not installed.
-    """
-    try:
-        import sigmf
-    except ImportError:
-        raise RadioError("SigMF needs the package sigmf: pip install 'semstream[radio]'") from None
-    return sigmf
+    def _remove_channel(self) -> None:
+        """Of a recording that was here before, or of frames that do not count: it would belong to other samples."""
+        for path in self._channel.paths:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise RadioError(f"recording {path}: cannot be removed ({error.strerror or error})") from None

@@ -15,7 +15,7 @@ import numpy as np
 
 from semstream.radio.errors import RadioError
 from semstream.radio.messages import Samples
-from semstream.radio.recording import DATA, META, SAMPLE, UNFINISHED, base_of, package, with_suffix
+from semstream.radio.sigmf_files import DATA, META, SAMPLE, UNFINISHED, base_of, package, with_suffix
 from semstream.radio.sigmf_schema import check
 
 

@@ -14,8 +14,9 @@ import numpy as np
 
 from semstream.radio.errors import RadioError
 from semstream.radio.messages import Samples
-from semstream.radio.recording import DATA, META, SAMPLE, SigmfWriter
+from semstream.radio.recording import SigmfWriter
 from semstream.radio.recording_reader import SigmfReader
+from semstream.radio.sigmf_files import DATA, META, SAMPLE
 
 
 class SampleWriter(Protocol):

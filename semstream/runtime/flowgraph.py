@@ -43,12 +43,14 @@ class Flowgraph(Graph):
         Raises
         ------
         FlowgraphError
-            If the graph is not complete or the engine is unknown. What fails later is raised by `Run.wait`.
+            If the graph is not complete, the engine is unknown, or cannot do what the graph asks for. What fails later
+            is raised by `Run.wait`.
         """
         refuse_in_child()
-        self.validate()
+        engine = engine or self.engine
+        self.validate("ray" if isinstance(engine, RayCluster) else engine)
         plan = Plan(self)
-        return Run(plan, make_engine(engine or self.engine, plan), on_record)
+        return Run(plan, make_engine(engine, plan), on_record)
 
     def run(
         self,

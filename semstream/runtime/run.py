@@ -11,7 +11,7 @@ from typing import Any
 from semstream.runtime import report
 from semstream.runtime.block.settings import changed
 from semstream.runtime.engines.conductor import Conductor
-from semstream.runtime.engines.engine import Engine
+from semstream.runtime.engines.engine import Engine, RenewingEngine
 from semstream.runtime.engines.guarded_conductor import GuardedConductor
 from semstream.runtime.errors import FlowgraphError, SettingsError
 from semstream.runtime.frames import wire
@@ -48,7 +48,8 @@ class Run:
         self.started_at = time.time()
         self._settings = {name: block.settings for name, block in plan.graph.blocks.items()}
         self._set_lock = threading.Lock()
-        conductor = GuardedConductor if plan.graph.guarded else Conductor
+        renews = plan.graph.guarded and isinstance(engine, RenewingEngine)
+        conductor = GuardedConductor if renews else Conductor
         self._conductor = conductor(plan, engine, self.records, on_record)
         self._conductor.start()
 

@@ -6,6 +6,7 @@ import socket
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zmq
@@ -22,9 +23,9 @@ from semstream.runtime.graph.plan import Plan
 
 
 def placed() -> Flowgraph:
-    fg = Flowgraph("placed")
+    fg = Flowgraph("placed", restart_limit=2)
     source = fg.add(Ramp(), process="ends", resources={"CPU": 1})
-    scale = fg.add(Scale(), replicas=3, resources={"GPU": 0.5}, restarts=2)
+    scale = fg.add(Scale(), replicas=3, resources={"GPU": 0.5}, restart="on_failure")
     sink = fg.add(Collect(), process="ends", resources={"CPU": 1, "disk": 1})
     fg.connect(source, scale, fg.add(Relay(), group="branch"), sink)
     return fg
@@ -35,7 +36,7 @@ def test_a_process_asks_for_what_its_blocks_and_each_replica_ask_for() -> None:
     assert demands["ends"].resources == {"CPU": 2, "disk": 1}
     assert demands["ends"].nodes == ("ramp", "collect")
     assert [demands[f"scale#{i}"].resources for i in range(3)] == [{"GPU": 0.5}] * 3
-    assert demands["scale#0"].restarts == 2
+    assert [demands[process].restarts for process in ("ends", "scale#0", "relay")] == [0, 2, 0]
     assert demands["relay"].group == "branch"
 
 
@@ -57,7 +58,8 @@ def test_what_a_cluster_lacks_is_told_with_numbers() -> None:
         ({"resources": {"CPU": -1}}, "expected a number >= 0 of CPU, got -1"),
         ({"resources": {"GPU": 1.5}}, "a whole number of GPU, or a share below 1, got 1.5"),
         ({"resources": {"": 1}}, "expected names such as 'CPU'"),
-        ({"restarts": -1}, "restarts=-1: expected 0 or more"),
+        ({"restart": "sometimes"}, "expected a restart policy of never, on_failure, always, got 'sometimes'"),
+        ({"restarts": 3}, "restarts=3: restart says it: 'on_failure' .at most restart_limit times., 'always' or"),
     ],
 )
 def test_wrong_placements_are_refused_when_a_block_is_added(given: dict[str, object], words: str) -> None:
@@ -65,16 +67,56 @@ def test_wrong_placements_are_refused_when_a_block_is_added(given: dict[str, obj
         Flowgraph().add(Scale(), **given)  # type: ignore[arg-type]
 
 
-def test_blocks_that_cannot_begin_amid_a_stream_are_not_started_again() -> None:
-    for block, why in ((Ramp(), "a source begins from its first frame"), (Twice(), "numbers its frames anew")):
-        with pytest.raises(FlowgraphError, match=why):
-            Flowgraph().add(block, restarts=1)
+def test_an_argument_that_add_does_not_know_is_an_error_of_the_program() -> None:
+    with pytest.raises(TypeError, match=r"add\(\) got an unexpected keyword argument 'replica'"):
+        Flowgraph().add(Scale(), replica=2)  # type: ignore[arg-type]
 
 
-def test_blocks_of_one_process_must_agree_on_group_and_restarts() -> None:
+@pytest.mark.parametrize("engine", ["ray", RayCluster("10.0.0.1:6379")], ids=["by name", "of an address"])
+def test_blocks_that_cannot_begin_amid_a_stream_are_not_started_again_on_ray(engine: str | RayCluster) -> None:
+    for policy in ("on_failure", "always"):
+        for block, why in ((Ramp(), "a source begins from its first frame"), (Twice(), "it numbers its frames anew")):
+            fg = Flowgraph()
+            fg.add(block, restart=policy)
+            fg.connect(*(block, Collect()) if block.is_source else (Ramp(), block, Collect()))
+            with pytest.raises(FlowgraphError, match=rf"block '{block.name}', restart='{policy}': {why}.*engine 'ray'"):
+                fg.start(engine)
+
+
+def test_a_policy_of_the_graph_is_for_the_blocks_that_can_begin_amid_a_stream() -> None:
+    for policy, most in (("never", 0), ("on_failure", 5), ("always", -1)):
+        fg = Flowgraph(restart=policy)
+        fg.connect(Ramp(), Scale(), Twice(), fg.add(Collect(), restart="on_failure"))
+        fg.validate("ray")
+        found = {process: demand.restarts for process, demand in demands_of(Plan(fg)).items()}
+        assert found == {"ramp": 0, "scale": most, "twice": 0, "collect": 5}
+
+
+def test_durable_edges_are_refused_on_ray_and_what_reconnects_by_itself_where_the_owner_starts_blocks_again() -> None:
+    fg = Flowgraph("kept", durable=True)
+    fg.connect(Ramp(), Collect())
+    with pytest.raises(FlowgraphError, match=r"edge ramp.out -> collect.samples is durable, and engine 'ray' keeps no"):
+        fg.start("ray")
+    fg = Flowgraph("far")
+    fg.dial("tcp://127.0.0.1:7", fg.add(Collect(), restart="on_failure"), reconnect=5)
+    fg.validate("ray")
+    for engine in ("threads", "processes"):
+        with pytest.raises(FlowgraphError, match="reconnect is for runs whose blocks are not started again"):
+            fg.start(engine)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"group": "a"}, r"group: scale a, collect \(none\)"),
+        ({"restart": "on_failure"}, "restart: scale on_failure, collect never"),
+    ],
+    ids=["group", "restart"],
+)
+def test_blocks_of_one_process_must_agree_on_group_and_restart(given: dict[str, Any], words: str) -> None:
     fg = Flowgraph()
-    fg.connect(Ramp(), fg.add(Scale(), process="p", group="a"), fg.add(Collect(), process="p"))
-    with pytest.raises(FlowgraphError, match=r"process 'p': .* differ in group: scale a, collect \(none\)"):
+    fg.connect(Ramp(), fg.add(Scale(), process="p", **given), fg.add(Collect(), process="p"))
+    with pytest.raises(FlowgraphError, match=rf"process 'p': .* differ in {words}"):
         demands_of(Plan(fg))
 
 
@@ -118,7 +160,7 @@ def test_edges_go_open_only_where_that_is_chosen() -> None:
 
 def test_edges_of_a_block_that_may_come_to_another_host_are_not_on_loopback() -> None:
     fg = Flowgraph()
-    fg.connect(Ramp(), fg.add(Relay(), restarts=1), Collect())
+    fg.connect(Ramp(), fg.add(Relay(), restart="on_failure"), Collect())
     hosts = dict.fromkeys(("ramp", "relay", "collect"), "10.0.0.1")
     edges, _ = edges_of(fg, hosts)
     assert all(e.startswith("tcp://10.0.0.1:") for process in hosts for e in edges.endpoints(process).values())
@@ -205,12 +247,18 @@ def test_placements_pass_through_a_file(tmp_path: Path) -> None:
     fg.engine = "ray"
     fg.save(tmp_path / "graph.yaml")
     text = (tmp_path / "graph.yaml").read_text()
-    assert "restarts: 2" in text
+    assert "restart: on_failure" in text
     again = Flowgraph.load(tmp_path / "graph.yaml")
+    assert (again.restart_of("scale"), again.restart_of("relay"), again.restart_limit) == ("on_failure", "never", 2)
     assert again.placements == fg.placements
     assert again.engine == "ray"
     (tmp_path / "graph.yaml").write_text(text.replace("GPU: 0.5", "gpu: 0.5"))
     with pytest.raises(FlowgraphError, match=r"graph.yaml:\d+: block 'scale', resources: no resource 'gpu'; did you"):
+        Flowgraph.load(tmp_path / "graph.yaml")
+    (tmp_path / "graph.yaml").write_text(text.replace("restart: on_failure", "restarts: 2"))
+    with pytest.raises(
+        FlowgraphError, match=r"graph.yaml:\d+: block 'scale': unknown key 'restarts'; restart says it: "
+    ):
         Flowgraph.load(tmp_path / "graph.yaml")
 
 

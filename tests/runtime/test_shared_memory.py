@@ -139,16 +139,20 @@ def test_without_shared_memory_frames_are_copied_and_counted(lack: str, tmp_path
 
 
 KILLED = """
-    import os, sys, time
+    import os, sys, threading
     sys.path[:0] = {paths!r}
     from runtime_blocks import Keep, Ramp, Where
     from semstream.runtime import Flowgraph, FlowgraphError
     if __name__ == "__main__":
         fg = Flowgraph()
         fg.connect(Ramp(count=-1, size=50_000), Where(name="first"), Where(name="second"), Keep(most=2))
-        run = fg.start("processes")
-        while not (run.records["first"] and run.records["second"]):
-            time.sleep(0.01)
+        seen, both = set(), threading.Event()
+        def heard(block, record):
+            seen.add(block)
+            if {{"first", "second"}} <= seen:
+                both.set()
+        run = fg.start("processes", heard)
+        assert both.wait(60)
         print(os.getpid(), run.records["first"][0]["pid"], run.records["second"][0]["pid"], flush=True)
         try:
             run.wait()

@@ -158,7 +158,7 @@ def _show(axes: Any, picture: Picture, title: str) -> None:
 def plot_bits(
     features: NDArray[np.float32],
     bits: NDArray[np.uint8],
-    contribution: NDArray[np.float32],
+    contribution: NDArray[np.floating],
     path: Path,
     picture: Picture | None = None,
     title: str = "",

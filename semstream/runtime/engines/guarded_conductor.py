@@ -9,7 +9,6 @@ from typing import Any
 from semstream.runtime.edges.order import Ranges
 from semstream.runtime.engines.conductor import Conductor
 from semstream.runtime.engines.engine import RenewingEngine
-from semstream.runtime.errors import FlowgraphError
 
 LOG = logging.getLogger("semstream")
 BACK_OFF_S = 0.05
@@ -26,11 +25,6 @@ class GuardedConductor(Conductor):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         graph = self.plan.graph
-        if not isinstance(self.engine, RenewingEngine):
-            raise FlowgraphError(
-                f"engine {self.engine.name!r} keeps no frames and starts no blocks again: give durable=False and "
-                "restart='never', or another engine"
-            )
         self._policy = {name: graph.restart_of(name) for name in self.plan.nodes}
         self._limit = graph.restart_limit
         self._in_a_row = dict.fromkeys(self._state, 0)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from semstream.runtime.frames.wire import MAX_CREDIT
-from semstream.runtime.graph.guard import RESTART_LIMIT, RING_FRAMES
+from semstream.runtime.graph.guard import INSTEAD_OF_RESTARTS, RESTART_LIMIT, RING_FRAMES
 
 Policy = Literal["block", "drop_oldest", "latest"]
 Depth = Annotated[int, Field(ge=1, description="frames that wait at the sender besides, for drop_oldest")]
@@ -51,7 +51,6 @@ class BlockEntry(_Entry):
     restart: Restart | None = Field(None, description="what is done when it fails, if not as the graph says")
     resources: dict[str, float] = Field({}, description="engine ray: what it takes of its host, e.g. {CPU: 1, GPU: 1}")
     group: str = Field("", description="engine ray: blocks with the same name here run on one host")
-    restarts: int = Field(0, ge=0, description="engine ray: how often it is started again when it dies")
 
 
 class EdgeEntry(_Entry):
@@ -122,7 +121,9 @@ class Header(_Entry):
     )
     ring: int = Field(RING_FRAMES, ge=1, description="frames that a durable edge keeps")
     restart_limit: int = Field(
-        RESTART_LIMIT, ge=1, description="on_failure: most deaths of a block in a row with nothing done"
+        RESTART_LIMIT,
+        ge=1,
+        description="on_failure: most deaths of a block in a row with nothing done; engine ray: most deaths in all",
     )
 
 
@@ -173,6 +174,8 @@ def check(model: type[E], value: Any, known: Iterable[str] = ()) -> tuple[E | No
 
 def _words(item: Any, known: list[str]) -> str:
     key = item["loc"][0]
+    if item["type"] == "extra_forbidden" and key == "restarts" and "restart" in known:
+        return f"unknown key {key!r}; {INSTEAD_OF_RESTARTS}"
     if item["type"] == "extra_forbidden":
         return f"unknown key {key!r}; {choice(str(key), known)}"
     if item["type"] == "missing":

@@ -96,7 +96,7 @@ def _block(graph: Graph, block: Block, folder: Path) -> dict[str, Any]:
     if graph.processes[block.name] != block.name:
         entry["process"] = graph.processes[block.name]
     placement = graph.placements[block.name]
-    given_place = {"resources": dict(placement.resources), "group": placement.group, "restarts": placement.restarts}
+    given_place = {"resources": dict(placement.resources), "group": placement.group}
     entry |= {name: value for name, value in given_place.items() if value}
     if graph.restarts[block.name] is not None:
         entry["restart"] = graph.restarts[block.name]

@@ -153,13 +153,7 @@ class Reader(Generic[G]):
     def _add(self, block: Block, entry: BlockEntry, place: Place) -> None:
         try:
             self.graph.add(
-                block,
-                entry.replicas,
-                entry.process,
-                entry.restart,
-                resources=entry.resources,
-                group=entry.group,
-                restarts=entry.restarts,
+                block, entry.replicas, entry.process, entry.restart, resources=entry.resources, group=entry.group
             )
         except SemstreamError as error:
             self._find((*place, "replicas"), str(error))

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
-from typing import TypeVar
+from typing import Never, TypeVar
 
-from semstream.runtime.block.block import Block, BoundPort, In
+from semstream.runtime.block.block import Block, BoundPort
 from semstream.runtime.errors import FlowgraphError, PortError
-from semstream.runtime.frames.types import ANY, PortType
-from semstream.runtime.frames.wire import MAX_CREDIT
-from semstream.runtime.graph.edge import POLICIES, Credit, Edge
+from semstream.runtime.frames.types import PortType
+from semstream.runtime.graph import fitting
+from semstream.runtime.graph.edge import Credit, Edge
 from semstream.runtime.graph.endpoints import CurveKeys, Host, check_endpoint, check_listen
 from semstream.runtime.graph.guard import (
     RESTART_LIMIT,
     RING_FRAMES,
     check_durable,
     check_limits,
+    check_on_ray,
+    check_reconnect,
     check_restart,
+    refuse_unknown,
     ring_kind,
 )
 from semstream.runtime.graph.loops import check_no_loop
@@ -47,7 +50,9 @@ class Graph:
     restart
         What is done with a block that fails: ``"never"``, ``"on_failure"`` (again with back-off, until it has died
         `restart_limit` times in a row with nothing done), ``"always"``. Default: ``"on_failure"`` where an edge is
-        durable, else ``"never"``.
+        durable, else ``"never"``. Under the engine ``ray``, which starts a process again and knows nothing of what its
+        blocks have done, a death is one of its process or host, the limit is one on all deaths, and a source and a
+        block that renumbers are started again by no policy.
     ring, restart_limit
         Frames that a durable edge keeps, and that limit.
     """
@@ -95,7 +100,7 @@ class Graph:
         *,
         resources: Mapping[str, float] | None = None,
         group: str = "",
-        restarts: int = 0,
+        **unknown: Never,
     ) -> B:
         """Add a block and return it.
 
@@ -110,21 +115,20 @@ class Graph:
             Under the engines ``processes`` and ``ray``: blocks with the same name here share a process. Default: one
             of its own.
         restart
-            Its restart policy, if not the graph's.
+            Its restart policy, if not the graph's. Under the engine ``ray`` it begins anew, so give one to blocks
+            without state alone; frames that were under way to it are lost and counted.
         resources
             Under the engine ``ray``: what the block, or each replica, takes of its host, such as
             ``{"CPU": 1, "GPU": 0.5, "radio": 1}``. Default: nothing, and it runs anywhere.
         group
             Under the engine ``ray``: blocks with the same name here run on one host, such as those of one branch.
-        restarts
-            Under the engine ``ray``: how often the block is started again when its process or host dies. It begins
-            anew, so give it to blocks without state; frames that were under way to it are lost and counted.
 
         Raises
         ------
         FlowgraphError
             If the name is taken, or the block cannot be replicated.
         """
+        refuse_unknown(block.name, unknown)
         if block.name in self.blocks:
             if block.named:
                 raise FlowgraphError(f"flowgraph {self.name!r} already has a block {block.name!r}; give another name=")
@@ -132,18 +136,8 @@ class Graph:
             while f"{block.name}_{number}" in self.blocks:
                 number += 1
             block.name = f"{block.name}_{number}"
-        if replicas < 1:
-            raise FlowgraphError(f"block {block.name!r}: expected replicas >= 1, got {replicas}", block.name)
-        if replicas > 1 and (len(block.inputs) != 1 or block.renumber):
-            what = "renumbers its frames" if block.renumber else f"has {len(block.inputs)} inputs"
-            raise FlowgraphError(
-                f"block {block.name!r} {what} and cannot have replicas; replicate blocks with one input", block.name
-            )
-        if restarts and (block.is_source or block.renumber or restarts < 0):
-            what = "a source begins from its first frame again" if block.is_source else "it numbers its frames anew"
-            why = "expected 0 or more" if restarts < 0 else f"{what}, so it cannot be started again amid a stream"
-            raise FlowgraphError(f"block {block.name!r}, restarts={restarts}: {why}", block.name)
-        placement = Placement(check_resources(block.name, resources), group, restarts)
+        fitting.check_replicas(block, replicas)
+        placement = Placement(check_resources(block.name, resources), group)
         check_restart(restart, block.name)
         self.restarts[block.name] = restart
         self.blocks[block.name] = block
@@ -227,13 +221,13 @@ class Graph:
         credit = self.credit if credit is None else credit
         for first, second in pairwise(chain):
             sender, receiver = self._port(first, False), self._port(second, True)
-            self._check_edge(policy, credit, depth, receiver)
+            fitting.check_edge(self.edges, policy, credit, depth, receiver)
             kept = self._is_durable(durable, policy)
             depth = 1 if policy == "latest" else depth
             self.edges.append(Edge(sender, receiver, policy, credit, depth, durable=kept))
             try:
-                self._check_types()
-                check_no_loop(self.blocks, self._followers())
+                fitting.check_types(self.edges, self.replicas)
+                check_no_loop(self.blocks, fitting.followers(self.edges))
             except PortError:
                 self.edges.pop()
                 raise
@@ -266,7 +260,7 @@ class Graph:
         check_listen(sender.block.name, sender.name, endpoint, curve)
         if self.replicas[sender.block.name] > 1:
             raise FlowgraphError(f"{sender}: replicas cannot share one endpoint; put a block behind them")
-        self._check_edge(policy, 1, depth, None)
+        fitting.check_edge(self.edges, policy, 1, depth, None)
         depth = 1 if policy == "latest" else depth
         kept = self._is_durable(durable, policy)
         self.edges.append(Edge(sender, None, policy, 1, depth, endpoint, curve, reconnect_s=reconnect, durable=kept))
@@ -298,19 +292,24 @@ class Graph:
         check_endpoint(receiver.block.name, receiver.name, endpoint)
         if curve is not None and not curve.server:
             raise FlowgraphError(f"{receiver}: dialling with CURVE needs the listener's public key, CurveKeys(server=)")
-        self._check_edge("block", credit, 1, receiver)
+        fitting.check_edge(self.edges, "block", credit, 1, receiver)
         kept = self._is_durable(durable, "block")
         self.edges.append(
             Edge(None, receiver, "block", credit, 1, endpoint, curve, connect_timeout, reconnect, durable=kept)
         )
 
-    def validate(self) -> None:
+    def validate(self, engine: str | None = None) -> None:
         """Check the whole graph, as `start` does.
+
+        Parameters
+        ----------
+        engine
+            Under which it is to run; None: what hangs upon that is not checked.
 
         Raises
         ------
         FlowgraphError
-            If there is no block, or an input port has no edge.
+            If there is no block, an input port has no edge, or the engine cannot do what the graph asks for.
         PortError
             If ports do not fit.
         """
@@ -322,15 +321,23 @@ class Graph:
                 "dial() it",
                 port.block.name,
             )
-        self._check_types()
+        fitting.check_types(self.edges, self.replicas)
+        if engine == "ray":
+            check_on_ray(self.blocks, self.edges, self.restarts)
+        elif engine is not None and self.guarded:
+            check_reconnect(self.edges)
         check_durable(
             self.blocks, self.edges, {name: self.restart_of(name) for name in self.blocks}, self.durable == "disk"
         )
 
     def restart_of(self, block: str) -> str:
         """Restart policy of a block."""
-        usual = "on_failure" if any(edge.durable for edge in self.edges) else "never"
-        return self.restarts[block] or self.restart or usual
+        return self.restarts[block] or self.usual_restart
+
+    @property
+    def usual_restart(self) -> str:
+        """Restart policy of blocks that have none of their own."""
+        return self.restart or ("on_failure" if any(edge.durable for edge in self.edges) else "never")
 
     @property
     def guarded(self) -> bool:
@@ -354,31 +361,11 @@ class Graph:
 
     def unconnected(self) -> list[BoundPort]:
         """Input ports that need an edge and have none; of a block whose inputs are all optional, one is needed."""
-        taken = {(e.receiver.block.name, e.receiver.name) for e in self.edges if e.receiver}
-        missing = []
-        for b in self.blocks.values():
-            free = [name for name in b.inputs if (b.name, name) not in taken]
-            needed = [name for name in free if not b.inputs[name].optional]
-            if not needed and free and len(free) == len(b.inputs):
-                needed = free[:1]
-            missing += [b.port(name) for name in needed]
-        return missing
+        return fitting.unconnected(self.blocks, self.edges)
 
     def type_of(self, port: BoundPort) -> PortType:
         """What a port carries; for an output that is like an input, what is connected there."""
-        seen = set()
-        while not isinstance(port.port, In) and port.port.like is not None and port.block.name not in seen:
-            seen.add(port.block.name)
-            like = port.port.like
-            declared = port.block.inputs[like].type
-            if not declared.is_any:
-                return declared
-            taken = ((e.receiver, e.sender) for e in self.edges if e.receiver)
-            source = next((s for r, s in taken if r.block is port.block and r.name == like), None)
-            if source is None:
-                return ANY
-            port = source
-        return port.port.type
+        return fitting.type_of(port, self.edges)
 
     def _port(self, end: Endpoint, is_input: bool) -> BoundPort:
         direction = "input" if is_input else "output"
@@ -397,41 +384,6 @@ class Graph:
         if asked and policy != "block":
             raise PortError(f"a durable edge drops nothing: expected policy 'block', got {policy!r}")
         return policy == "block" and (bool(self.durable) if asked is None else asked)
-
-    def _check_edge(self, policy: str, credit: Credit, depth: int, receiver: BoundPort | None) -> None:
-        if policy not in POLICIES:
-            raise PortError(f"expected a policy of {', '.join(POLICIES)}, got {policy!r}")
-        if (credit != "auto" and not 1 <= credit <= MAX_CREDIT) or depth < 1:
-            raise PortError(
-                f"expected credit from 1 to {MAX_CREDIT} or 'auto', and depth >= 1, got {credit!r} and {depth}"
-            )
-        if receiver is None:
-            return
-        for edge in self.edges:
-            if edge.receiver and edge.receiver.block is receiver.block and edge.receiver.name == receiver.name:
-                raise PortError(
-                    f"{receiver} already takes {edge.name}; an input has one edge: give the block one port a sender"
-                )
-
-    def _check_types(self) -> None:
-        for edge in self.edges:
-            if edge.sender is None or edge.receiver is None:
-                continue
-            refusal = self.type_of(edge.sender).refusal(edge.receiver.port.type)
-            if refusal is not None:
-                raise PortError(
-                    f"{edge.receiver}: {refusal} from {edge.sender}; connect a block that gives "
-                    f"{edge.receiver.port.type.name}, or put a converting block between"
-                )
-            pair = self.replicas[edge.sender.block.name], self.replicas[edge.receiver.block.name]
-            if min(pair) > 1 and pair[0] != pair[1]:
-                raise PortError(
-                    f"{edge.receiver} has {pair[1]} replicas and {edge.sender} has {pair[0]}; replicated neighbours "
-                    "run as parallel lanes: give both the same number, or put a block between"
-                )
-
-    def _followers(self) -> list[tuple[str, str]]:
-        return [(e.sender.block.name, e.receiver.block.name) for e in self.edges if e.sender and e.receiver]
 
 
 def _end(is_input: bool) -> str:

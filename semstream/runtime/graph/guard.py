@@ -14,6 +14,8 @@ RESTARTS = ("never", "on_failure", "always")
 RINGS = ("memory", "disk")
 RING_FRAMES = 1024
 RESTART_LIMIT = 5
+INSTEAD_OF_RESTARTS = "restart says it: 'on_failure' (at most restart_limit times), 'always' or 'never'"
+"""Of ``restarts``, a number for the engine ``ray`` alone that there once was."""
 
 
 @dataclass(frozen=True)
@@ -97,23 +99,83 @@ def check_limits(ring: int, restart_limit: int) -> None:
         raise FlowgraphError(f"expected ring >= 1 and restart_limit >= 1, got {ring} and {restart_limit}")
 
 
+def refuse_unknown(block: str, unknown: Mapping[str, object]) -> None:
+    """Refuse arguments of `Graph.add` that there are not.
+
+    Raises
+    ------
+    FlowgraphError
+        If it is ``restarts``: what takes its place.
+    TypeError
+        If it is another one.
+    """
+    for name, value in unknown.items():
+        if name != "restarts":
+            raise TypeError(f"add() got an unexpected keyword argument {name!r}")
+        raise FlowgraphError(f"block {block!r}, restarts={value!r}: {INSTEAD_OF_RESTARTS}", block)
+
+
+def why_not_amid(block: Block) -> str:
+    """Why a block that begins anew cannot take its place amid a stream; empty if it can."""
+    if block.is_source:
+        return "a source begins from its first frame again"
+    return "it numbers its frames anew" if block.renumber else ""
+
+
+def check_on_ray(blocks: Mapping[str, Block], edges: Iterable[Edge], given: Mapping[str, str | None]) -> None:
+    """Refuse what the engine ``ray`` cannot do about deaths: it keeps no frames, and blocks begin anew.
+
+    Parameters
+    ----------
+    given
+        Restart policies that blocks have of their own.
+
+    Raises
+    ------
+    FlowgraphError
+        If an edge is durable, or a block that cannot begin amid a stream is to be started again.
+    """
+    for edge in edges:
+        if edge.durable:
+            raise FlowgraphError(
+                f"edge {edge.name} is durable, and engine 'ray' keeps no frames: give durable=False, or another engine"
+            )
+    for name, policy in given.items():
+        why = why_not_amid(blocks[name])
+        if why and policy not in (None, "never"):
+            raise FlowgraphError(
+                f"block {name!r}, restart={policy!r}: {why}, so engine 'ray' cannot start it again amid a stream; give "
+                "restart='never', or another engine",
+                name,
+            )
+
+
+def check_reconnect(edges: Iterable[Edge]) -> None:
+    """Refuse edges that reconnect by themselves, in a run whose blocks the owner may start again.
+
+    Raises
+    ------
+    FlowgraphError
+        If there is one.
+    """
+    for edge in edges:
+        if edge.reconnect_s and not (edge.durable or edge.peer):
+            raise FlowgraphError(
+                f"edge {edge.name}: reconnect is for runs whose blocks are not started again; make the edge durable, "
+                "which comes back without loss, or give restart='never' and no durable edge"
+            )
+
+
 def check_durable(blocks: Mapping[str, Block], edges: Iterable[Edge], restarts: Mapping[str, str], disk: bool) -> None:
     """Refuse durable edges that could not keep their promise.
 
     Raises
     ------
     FlowgraphError
-        If frames come to a durable edge over one that may lose them, or from a source that cannot give them again, or
-        an edge reconnects by itself where blocks may be started again.
+        If frames come to a durable edge over one that may lose them, or from a source that cannot give them again.
     """
     edges = list(edges)
-    guarded = any(edge.durable for edge in edges) or any(policy != "never" for policy in restarts.values())
     for edge in edges:
-        if guarded and edge.reconnect_s and not (edge.durable or edge.peer):
-            raise FlowgraphError(
-                f"edge {edge.name}: reconnect is for runs whose blocks are not started again; make the edge durable, "
-                "which comes back without loss, or give restart='never' and no durable edge"
-            )
         if not edge.durable or edge.sender is None:
             continue
         block = edge.sender.block

@@ -102,14 +102,15 @@ def part(graph: G, name: str, keys: Keys | None = None) -> G:
         raise FlowgraphError("\n".join(words for _, words in wrong))
     mine = type(graph)(
         graph.name, graph.seed, graph.engine, policy=graph.policy, credit=graph.credit, durable=graph.durable,
-        restart=graph.restart, ring=graph.ring, restart_limit=graph.restart_limit,
+        # As in the whole graph, where an edge that this host has not may be durable.
+        restart=graph.usual_restart if graph.guarded else graph.restart,
+        ring=graph.ring, restart_limit=graph.restart_limit,
     )  # fmt: skip
     for block in graph.blocks.values():
         if graph.host_of[block.name] == name:
             mine.add(block, graph.replicas[block.name], graph.processes[block.name])
             mine.placements[block.name] = graph.placements[block.name]
-            # As in the whole graph, where an edge that this host has not may be durable.
-            mine.restarts[block.name] = graph.restart_of(block.name) if graph.guarded else None
+            mine.restarts[block.name] = graph.restarts[block.name]
     if not mine.blocks:
         raise FlowgraphError(f"no block lives on host {name!r}; give one host: {name}")
     numbers: dict[str, int] = {}

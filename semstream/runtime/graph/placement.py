@@ -20,13 +20,10 @@ class Placement:
         Each replica takes as much.
     group
         Blocks of one group run on one host; empty: anywhere.
-    restarts
-        How often it may be started again when its process or host dies.
     """
 
     resources: Mapping[str, float] = field(default_factory=dict)
     group: str = ""
-    restarts: int = 0
 
 
 def check_resources(block: str, resources: Mapping[str, float] | None) -> dict[str, float]:

@@ -169,7 +169,8 @@ class Starter:
                 # Ray's word on its death may be here before its word that it starts it again.
                 again = "restart" not in str(error) and time.monotonic() < deadline - seconds + SURE_S
             if not again:
-                times = f" more than {actor.demand.restarts} times" if actor.demand.restarts else ""
+                limit = actor.demand.restarts
+                times = f", more than {limit} times (restart_limit={limit})" if limit > 0 else ""
                 raise FlowgraphError(f"{why}{times}")
             if self._closing.wait(LOOK_S):
                 raise Stopped

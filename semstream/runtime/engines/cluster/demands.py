@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from semstream.runtime.errors import FlowgraphError
+from semstream.runtime.graph.graph import Graph
+from semstream.runtime.graph.guard import why_not_amid
 from semstream.runtime.graph.placement import Placement
 from semstream.runtime.graph.plan import Plan
 
@@ -23,6 +25,7 @@ class Demand:
     resources: Mapping[str, float]
     group: str
     restarts: int
+    """Most times that it is started again; -1: without limit."""
 
 
 def demands_of(plan: Plan) -> dict[str, Demand]:
@@ -31,17 +34,19 @@ def demands_of(plan: Plan) -> dict[str, Demand]:
     Raises
     ------
     FlowgraphError
-        If blocks that share a process are in different groups, or only some of them may be started again.
+        If blocks that share a process are in different groups, or have different restart policies.
     """
     inside: dict[str, list[tuple[str, str]]] = {}
     for name, replicas in plan.nodes.items():
         for node in replicas:
             inside.setdefault(plan.process[node], []).append((node, name))
     found = {}
+    most = {"never": 0, "on_failure": plan.graph.restart_limit, "always": -1}
     for process, members in inside.items():
         blocks = tuple(block for _, block in members)
         placements = [plan.graph.placements[block] for block in blocks]
-        _check_one(process, blocks, placements)
+        policies = [policy_of(plan.graph, block) for block in blocks]
+        _check_one(process, blocks, placements, policies)
         resources: dict[str, float] = {}
         for placement in placements:
             for name, amount in placement.resources.items():
@@ -50,15 +55,19 @@ def demands_of(plan: Plan) -> dict[str, Demand]:
         if group and not resources:
             resources["CPU"] = LITTLE_CPU
         nodes = tuple(node for node, _ in members)
-        found[process] = Demand(process, nodes, blocks, resources, group, min(p.restarts for p in placements))
+        found[process] = Demand(process, nodes, blocks, resources, group, most[policies[0]])
     return found
 
 
-def _check_one(process: str, blocks: Sequence[str], placements: Sequence[Placement]) -> None:
-    for what, values in (
-        ("group", [p.group or "(none)" for p in placements]),
-        ("restarts", ["some" if p.restarts else "0" for p in placements]),
-    ):
+def policy_of(graph: Graph, block: str) -> str:
+    """Restart policy of a block on a cluster: the graph's is not for one that cannot begin amid a stream."""
+    if graph.restarts[block] is None and why_not_amid(graph.blocks[block]):
+        return "never"
+    return graph.restart_of(block)
+
+
+def _check_one(process: str, blocks: Sequence[str], placements: Sequence[Placement], policies: Sequence[str]) -> None:
+    for what, values in (("group", [p.group or "(none)" for p in placements]), ("restart", policies)):
         if len(set(values)) > 1:
             each = ", ".join(f"{block} {value}" for block, value in zip(blocks, values, strict=True))
             raise FlowgraphError(f"process {process!r}: its blocks live together, and differ in {what}: {each}")

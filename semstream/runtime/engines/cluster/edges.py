@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from semstream.runtime.engines.cluster.demands import policy_of
 from semstream.runtime.graph.endpoints import CurveKeys
 from semstream.runtime.graph.nodes import NodeSpec
 from semstream.runtime.graph.plan import Plan
@@ -62,7 +63,7 @@ class Edges:
         for key in self._places.get(process, []):
             # One that may be started again may come to another host.
             ends = self._ends[key]
-            fixed = not any(self._plan.graph.placements[b].restarts for b in self._blocks(ends))
+            fixed = all(policy_of(self._plan.graph, block) == "never" for block in self._blocks(ends))
             near = fixed and {hosts[other] for other in ends} == {hosts[process]}
             found.append((key, LOOPBACK if near else hosts[process]))
         return found
