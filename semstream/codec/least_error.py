@@ -55,7 +55,9 @@ class LeastError:
     centroids
         Whether the quantizer's levels are their cells' centroids.
     worth
-        (C,) what ranks the classes where not all are sent; None for the error that missing them is reckoned to leave.
+        (C,) what ranks the classes where `most_features` leaves some out; None for the error that missing them is
+        reckoned to leave. That ranks them within the limit: which to leave out for the sake of the others' bits is a
+        matter of small errors again (by one order for both, 0.5 dB were lost at 2 bits and 13 dB).
     """
 
     held: Float
@@ -99,9 +101,11 @@ class LeastError:
         # Of centroids E[q²] = p − D: coarse levels are weaker than the features that they stand for.
         level_power = share @ np.maximum(self.variance[:, None] - self.distortion * self.centroids, 0)
         best: tuple[NDArray[np.uint8], float, float] | None = None
-        worth = unsent if self.worth is None else share @ self.worth
-        order = np.lexsort((-worth, unsent == 0))
         most = min(self.budget_bits, self.most_features or self.budget_bits)
+        worth = unsent if self.worth is None or not self.most_features else share @ self.worth
+        order = np.lexsort((-worth, unsent == 0))
+        fitting = order[: np.searchsorted(np.cumsum(sizes[order]), most, side="right")]
+        order = np.concatenate((fitting[np.argsort(-unsent[fitting], kind="stable")], order[len(fitting) :]))
         for count in range(1, len(sizes) + 1):
             kept = order[:count]
             if sizes[kept].sum() > most or not sizes[kept].all():
