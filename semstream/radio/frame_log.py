@@ -106,6 +106,19 @@ class FrameLog:
         if self._file is not None:
             self._file.close()
 
+    def remove(self) -> None:
+        """Remove the file, if there is one.
+
+        Raises
+        ------
+        RadioError
+            If that cannot be.
+        """
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._fault(error) from None
+
     def _fault(self, error: OSError) -> RadioError:
         return RadioError(f"recording: {self.path} cannot be written ({error.strerror or error})")
 

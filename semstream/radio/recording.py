@@ -175,8 +175,7 @@ class SigmfWriter:
             self._channel.describe([], finished=True)
         self._samples.describe(self._annotations, finished=True)
         self._log.close()
-        if self._is_logged:
-            self._log.path.unlink(missing_ok=True)
+        self._log.remove()
 
     def abandon(self) -> None:
         """Close the files as they are, for a writer that goes on with them."""
@@ -190,10 +189,10 @@ class SigmfWriter:
                 raise RadioError(f"recording {existing}: the file exists; name another, or allow to overwrite it")
         if self._is_logged:
             self._log.begin()  # first: by it what follows is known as this run's
-        else:
-            self._log.path.unlink(missing_ok=True)  # of one that was killed
-        self._remove_channel()
         self._samples.create()
+        self._channel.remove()  # of what was here before: it would belong to other samples
+        if not self._is_logged:
+            self._log.remove()
 
     def _go_on(self, state: dict[str, Any]) -> None:
         count, channel = state["count"], state["channel"]
@@ -207,8 +206,8 @@ class SigmfWriter:
         self._samples.go_on(count, state["begun"])
         if channel["begun"]:
             self._channel.go_on(channel["count"], channel["begun"])
-        else:
-            self._remove_channel()
+        else:  # if there is one, it is of frames that do not count
+            self._channel.remove()
 
     def _described(self) -> list[Annotation]:
         """The annotations of the metadata."""
@@ -242,11 +241,3 @@ class SigmfWriter:
         missing = self.count - self._channel.count
         if missing > 0:
             self._channel.write(np.zeros((missing, 2), SAMPLE))
-
-    def _remove_channel(self) -> None:
-        """Of a recording that was here before, or of frames that do not count: it would belong to other samples."""
-        for path in self._channel.paths:
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                raise RadioError(f"recording {path}: cannot be removed ({error.strerror or error})") from None

@@ -146,6 +146,20 @@ class SigmfFiles:
         except (sigmf.error.SigMFError, OSError, ValueError) as error:
             raise RadioError(f"recording {self.base}: its metadata cannot be written ({error})") from None
 
+    def remove(self) -> None:
+        """Remove what is here of another recording.
+
+        Raises
+        ------
+        RadioError
+            If that cannot be.
+        """
+        for path in self.paths:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise RadioError(f"recording {path}: cannot be removed ({error.strerror or error})") from None
+
     def close(self) -> bool:
         """Close the samples; False if they were."""
         if self._file is None or self._file.closed:
