@@ -30,6 +30,10 @@ def serve(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="BLOCK.SETTING=VALUE", help="change a setting; repeatable")
     ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="keep the durable run there, so that it goes on when this program has died"),
+    ] = None,
     restart: Annotated[Restart, typer.Option(help="when a run that has ended is started again")] = Restart.on_failure,
     restart_limit: Annotated[int, typer.Option(help="restarts in a row, then exit code 1; 0: no limit", min=0)] = 10,
     restart_wait: Annotated[
@@ -56,7 +60,7 @@ def serve(
     if file.suffix.lower() not in (".yaml", ".yml"):
         fail(f"{file}: expected a FILE.yaml; write one of a script by: semstream graph {file} --out FILE.yaml")
     try:
-        opened = FlowgraphFile(file, set_ or [], seed)
+        opened = FlowgraphFile(file, set_ or [], seed, state)
         state = ServiceState()
         server = HttpServer(state, port, address)
     except SemstreamError as error:

@@ -41,6 +41,8 @@ class FlowgraphFile:
         ``block.setting=value``, applied to every graph that is made of it.
     seed
         Instead of the file's.
+    state
+        State folder instead of the file's.
 
     Raises
     ------
@@ -48,10 +50,13 @@ class FlowgraphFile:
         All that is wrong with it.
     """
 
-    def __init__(self, path: Path, overrides: Sequence[str] = (), seed: int | None = None) -> None:
+    def __init__(
+        self, path: Path, overrides: Sequence[str] = (), seed: int | None = None, state: Path | None = None
+    ) -> None:
         self.path = path
         self._overrides = list(overrides)
         self._seed = seed
+        self._state = state
         self._data = b""
         self.reload()
 
@@ -82,6 +87,8 @@ class FlowgraphFile:
         override(graph, self._overrides)
         if self._seed is not None:
             graph.seed = self._seed
+        if self._state is not None:
+            graph.state_folder = str(self._state)
         graph.validate()
         return graph
 

@@ -102,7 +102,7 @@ def part(graph: G, name: str, keys: Keys | None = None) -> G:
         raise FlowgraphError("\n".join(words for _, words in wrong))
     mine = type(graph)(
         graph.name, graph.seed, graph.engine, policy=graph.policy, credit=graph.credit, durable=graph.durable,
-        restart=graph.restart, ring=graph.ring, restart_limit=graph.restart_limit,
+        restart=graph.restart, ring=graph.ring, restart_limit=graph.restart_limit, state_folder=graph.state_folder,
     )  # fmt: skip
     for block in graph.blocks.values():
         if graph.host_of[block.name] == name:
