@@ -17,6 +17,7 @@ from semstream.runtime.engines.guarded_conductor import GuardedConductor
 from semstream.runtime.engines.journaled_conductor import JournaledConductor
 from semstream.runtime.errors import FlowgraphError, SettingsError
 from semstream.runtime.frames import wire
+from semstream.runtime.graph.graph import Graph
 from semstream.runtime.graph.plan import Plan
 from semstream.runtime.records import Records
 
@@ -82,6 +83,11 @@ class Run:
     def finished(self) -> bool:
         """Whether the run is over."""
         return self._conductor.finished.is_set()
+
+    @property
+    def ended(self) -> bool:
+        """Whether its stream has come to its end: it is over, and was not stopped and has not failed."""
+        return self.finished and self.failure is None and not self._conductor.stopped
 
     @property
     def failure(self) -> FlowgraphError | None:
@@ -160,6 +166,10 @@ class Run:
                 raise SettingsError(error)
             self._settings[block] = new
 
+    def goes_on_as(self, graph: Graph) -> bool:
+        """Whether a start of that graph, with the same state folder, would take this run up."""
+        return self._state is not None and self._state.is_for(graph)
+
     def discard_state(self) -> None:
         """Remove the run from its state folder, so that the next start begins anew; nothing where there is no folder.
 
@@ -171,10 +181,11 @@ class Run:
         FlowgraphError
             If the run has not ended, or another program has the folder.
         """
+        if self._state is None:
+            return
         if not self.finished:
             raise FlowgraphError(f"flowgraph {self.graph.name!r} still runs; stop it, or wait for its end")
-        if self._state is not None:
-            self._state.discard()
+        self._state.discard()
 
     def hold(self, value: bool = True) -> None:
         """Pause: sources wait before their next frame, and what is under way arrives; ``hold(False)`` goes on."""

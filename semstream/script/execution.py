@@ -74,10 +74,10 @@ def execute(graph: Flowgraph, options: RunOptions, title: str = "", report: Repo
         if report is not None and any(run.records.values()):
             lines += report(run)
         finish(run, records, options.out, title or graph.name, lines)
-        if graph.state_folder and run.exit_code:
-            print(f"what is not done yet is kept in {graph.state_folder}/: the same command goes on there")
-        elif graph.state_folder:
+        if run.ended:
             run.discard_state()
+        elif graph.state_folder:
+            print(f"where it stands is kept in {graph.state_folder}/: the same command goes on")
         if options.hold and not run.interrupted:
             hold()
     if run.interrupted:

@@ -15,6 +15,7 @@ from semstream.monitor.service import MonitorService
 from semstream.monitor.snapshot import Watch
 from semstream.monitor.watched import DEFAULT_ENDPOINT
 from semstream.runtime import Flowgraph, FlowgraphError, FlowgraphFileError, Run, SemstreamError
+from semstream.runtime.durable.journal import StateError
 from semstream.runtime.errors import Finding
 from semstream.runtime.files.overrides import override
 from semstream.runtime.files.reading import read
@@ -138,6 +139,10 @@ class Supervisor:
             while True:
                 try:
                     wait = self._one_run()
+                except StateError as error:  # that another start would meet as well
+                    LOG.error("%s", error)
+                    self._state.set("failed", str(error))
+                    return 1
                 except SemstreamError as error:  # what was right when it was read: keys that are gone, a full disk
                     wait = self._after(FlowgraphError(str(error)), 0.0, 0.0)
                 if wait is None:
@@ -171,6 +176,8 @@ class Supervisor:
         with ExitStack() as watching:
             run = graph.start(self._engine)
             watching.callback(run.stop)
+            if earlier := sum(run.earlier.values()):
+                LOG.info("flowgraph %r goes on where it was: %d records were there", graph.name, earlier)
             self._state.watch(self._watch(run, watching))
             while not run.finished:
                 self._look()
@@ -188,7 +195,12 @@ class Supervisor:
             LOG.info("flowgraph %r stopped as asked after %.1f s", graph.name, run.duration)
             return None
         if again:
+            new = self._file.graph()
+            if new.state_folder == graph.state_folder and not run.goes_on_as(new):
+                run.discard_state()
             return 0.0
+        if run.ended:
+            run.discard_state()
         return self._after(run.failure, run.duration, time.monotonic() - ready_at if ready_at else 0.0)
 
     def _watch(self, run: Run, watching: ExitStack) -> Watch:

@@ -121,6 +121,11 @@ class Conductor(threading.Thread):
         return states
 
     @property
+    def stopped(self) -> bool:
+        """Whether nodes were told to stop."""
+        return bool(self._stopped_at)
+
+    @property
     def duration(self) -> float:
         """Seconds of work so far."""
         return (self._ended_at or time.monotonic()) - self._went_at if self._went_at else 0.0

@@ -1,0 +1,40 @@
+"""A program that runs a durable graph with a state folder: ``durable_owner.py JSON``. Its records go into a file."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.append(str(Path(__file__).parents[2]))
+
+from blocks.recorder import record
+from semstream.runtime import Flowgraph, FlowgraphError
+from tools.bench_parts.crashes import small, timeless
+
+
+def graph(frames: int, folder: str, durable: bool | str = True, **options: Any) -> Flowgraph:
+    """State, replicas, a join, skips, a block that renumbers, and a recording of what it gives."""
+    made = small(frames, durable, **options)
+    record(made, "accumulate.total -> pairs.number", str(Path(folder) / "totals.rec"))
+    return made
+
+
+if __name__ == "__main__":
+    options = json.loads(sys.argv[1])
+    out = Path(options["folder"]) / "records.json"
+    engine = options.pop("engine")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        run = graph(**options).run(engine, timeout=60)
+    except FlowgraphError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(1) from None
+    part = out.with_suffix(".part")
+    part.write_text(json.dumps({name: timeless(records) for name, records in run.records.items()}))
+    os.replace(part, out)
+    run.discard_state()
+    raise SystemExit(run.exit_code)
