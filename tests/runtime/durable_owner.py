@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,20 @@ from semstream.runtime import Flowgraph, FlowgraphError
 from tools.bench_parts.crashes import small, timeless
 
 
-def graph(frames: int, folder: str, durable: bool | str = True, **options: Any) -> Flowgraph:
-    """State, replicas, a join, skips, a block that renumbers, and a recording of what it gives."""
+def graph(frames: int, folder: str = "", durable: bool | str = True, **options: Any) -> Flowgraph:
+    """State, replicas, a join, skips, a block that renumbers, and a recording in `folder`, if it is given."""
     made = small(frames, durable, **options)
-    record(made, "accumulate.total -> pairs.number", str(Path(folder) / "totals.rec"))
+    if folder:
+        record(made, "accumulate.total -> pairs.number", str(Path(folder) / "totals.rec"))
     return made
 
 
 if __name__ == "__main__":
     options = json.loads(sys.argv[1])
-    out = Path(options["folder"]) / "records.json"
-    engine = options.pop("engine")
+    out, engine, most = Path(options.pop("out")), options.pop("engine"), options.pop("file_limit", 0)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    if most:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     try:
         run = graph(**options).run(engine, timeout=60)
     except FlowgraphError as error:
@@ -37,4 +40,3 @@ if __name__ == "__main__":
     part.write_text(json.dumps({name: timeless(records) for name, records in run.records.items()}))
     os.replace(part, out)
     run.discard_state()
-    raise SystemExit(run.exit_code)
