@@ -102,9 +102,9 @@ def kill_owners(options: argparse.Namespace) -> int:
     command = [sys.executable, str(Path(__file__).resolve()), *sys.argv[1:], "--run-in"]
     records, took, size = [], [], 0
     with tempfile.TemporaryDirectory(prefix="semstream-crash-") as folder:
-        for kills in (0, options.kills):
-            own = Path(folder) / f"{kills}-kills"
-            own.mkdir(exist_ok=True)
+        for name, kills in (("calm", 0), ("killed", options.kills)):
+            own = Path(folder) / name
+            own.mkdir()
             took.append(killed_again_and_again([*command, str(own)], own / "state", kills, size, options.seed))
             records.append(json.loads((own / "records.json").read_text(encoding="utf-8")))
             size = journal_bytes(own / "state")
