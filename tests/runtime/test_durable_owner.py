@@ -296,15 +296,15 @@ def test_a_full_disk_under_the_journal_is_one_message_and_the_run_goes_on_once_t
 # -- several hosts -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("victim", HOSTS)
+@pytest.mark.parametrize("victim", ["mid", "rx"])
 def test_a_host_whose_whole_program_was_killed_goes_on_among_the_others(victim: str, tmp_path: Path) -> None:
-    ports, count = free_ports(3), 400
+    ports, count = free_ports(3), 200
     calm = spread(free_ports(3), count, durable=False).run("threads", timeout=60)
     options = {"ports": ports, "count": count, "run_by": "threads", "state_folder": str(tmp_path / "state")}
     made = spread(ports, count)
     host = Host(victim, **options)
     runs = {name: made.only(name).start("threads") for name in HOSTS if name != victim}
-    wait_for(lambda: journal_bytes(tmp_path / "state") > (9000 if victim == "rx" else 1))
+    wait_for(lambda: journal_bytes(tmp_path / "state") > (5000 if victim == "rx" else 1))
     if victim != "rx":
         wait_for(lambda: len(runs["rx"].records["check"]) > 50)
     host.process.kill()
