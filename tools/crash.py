@@ -38,7 +38,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of who is killed when")
     parser.add_argument("--disk", action="store_true", help="keep the source's frames in files")
     parser.add_argument(
-        "--owner", action="store_true", help="kill the program itself, which goes on from its state folder when started again"
+        "--owner", action="store_true", help="kill the program itself, which goes on from its state folder"
     )
     parser.add_argument("--engine", choices=("threads", "processes"), default="processes", help="with --owner")
     parser.add_argument("--run-in", type=Path, help=argparse.SUPPRESS)  # what --owner starts: run once, in that folder
@@ -112,8 +112,8 @@ def kill_owners(options: argparse.Namespace) -> int:
     wrong = compare(sinks, *records) + (not sinks)
     calm, killed_s = took
     print(
-        f"killed the program {killed_s.kills} times; undisturbed {calm.seconds:.1f} s, with kills {killed_s.seconds:.1f} s "
-        f"in all, its last start {killed_s.again_s:.1f} s"
+        f"killed the program {killed_s.kills} times; undisturbed {calm.seconds:.1f} s, with kills "
+        f"{killed_s.seconds:.1f} s in all, its last start {killed_s.again_s:.1f} s"
     )
     return 1 if wrong else 0
 

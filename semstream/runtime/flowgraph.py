@@ -9,8 +9,8 @@ from semstream.runtime.durable.state import StateFolder
 from semstream.runtime.engines.choice import make_engine
 from semstream.runtime.engines.cluster.options import RayCluster
 from semstream.runtime.engines.main_script import refuse_in_child
-from semstream.runtime.graph.graph import Graph
 from semstream.runtime.errors import FlowgraphError
+from semstream.runtime.graph.graph import Graph
 from semstream.runtime.graph.hosts import part
 from semstream.runtime.graph.plan import Plan
 from semstream.runtime.records import Records

@@ -52,8 +52,14 @@ def of(run: Run) -> Any:
 
 def without_bytes(records: Any) -> Any:
     return json.loads(
-        json.dumps({n: [{k: v for k, v in r.items() if k not in ("bytes", "path")} for r in records[n]] for n in records})
+        json.dumps(
+            {n: [{k: v for k, v in r.items() if k not in ("bytes", "path")} for r in records[n]] for n in records}
+        )
     )
+
+
+def without_recorder(records: Any) -> Any:
+    return {name: kept for name, kept in records.items() if name != "recorder"}
 
 
 def names(folder: Path) -> list[str]:
@@ -105,9 +111,7 @@ def test_a_run_that_was_stopped_goes_on_under_either_engine(
     assert second.wait(60).ended
     assert second.earlier == {name: len(records) for name, records in reached.items()}
     assert [second.records[name][: len(records)] for name, records in reached.items()] == list(reached.values())
-    assert {name: records for name, records in of(second).items()} == {
-        name: records for name, records in calm[0].items() if name != "recorder"
-    }
+    assert of(second) == without_recorder(calm[0])
     assert len(given) == sum(map(len, second.records.values())) - sum(second.earlier.values())
     restarts = second.counters()["blocks"]["check"]["restarts"]
     assert restarts == {"the program that had started it ended": 1}
@@ -183,12 +187,16 @@ def test_live_settings_are_in_force_when_the_run_goes_on(tmp_path: Path) -> None
 
     with made().start() as run:
         run.set("scale", gain=5.0)
-        wait_for(lambda: run.records["number"] and run.records["number"][-1]["first"] == 5.0 * len(run.records["number"]) - 5)
+        wait_for(lambda: is_scaled(run))
     with made().start() as run:
         assert run.settings("scale").gain == 5.0
         wait_for(lambda: len(run.records["number"]) > run.earlier["number"] + 5)
-        seq = run.records["number"][-1]["seq"]
-        assert run.records["number"][-1]["first"] == 5.0 * seq
+        assert is_scaled(run)
+
+
+def is_scaled(run: Run) -> bool:
+    last = run.records["number"][-1:]
+    return bool(last) and last[0]["seq"] > 0 and last[0]["first"] == 5.0 * last[0]["seq"]
 
 
 # -- who may have the folder ---------------------------------------------------------------------------------------
@@ -214,7 +222,7 @@ def test_processes_of_a_dead_program_must_be_gone(tmp_path: Path, monkeypatch: p
         os.kill(found[0], signal.SIGSTOP)
         program.kill()
         program.wait()
-        with pytest.raises(StateError, match="still in use by processes of a program that has ended, after 0.05 s"):
+        with pytest.raises(StateError, match="still in use by processes of a program that has ended"):
             graph(1_000_000, state_folder=tmp_path / "state").start()
     finally:
         for pid in found:
@@ -257,7 +265,7 @@ def test_what_cannot_be_kept_in_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FlowgraphError, match=r"engine 'ray' keeps no frames"):
         started(tmp_path).start("ray")
     (tmp_path / "file").touch()
-    with pytest.raises(StateError, match="cannot be used .*give another one"):
+    with pytest.raises(StateError, match=r"cannot be used .*give another one"):
         graph(FRAMES, state_folder=tmp_path / "file").start()
     assert names(tmp_path) == ["file"]
 
@@ -290,7 +298,7 @@ def test_a_full_disk_under_the_journal_is_one_message_and_the_run_goes_on_once_t
     assert "Traceback" not in done.stderr
     run = started(tmp_path).run(timeout=60)
     assert run.earlier["check"]
-    assert of(run) == {name: records for name, records in calm[0].items() if name != "recorder"}
+    assert of(run) == without_recorder(calm[0])
 
 
 # -- several hosts -------------------------------------------------------------------------------------------------

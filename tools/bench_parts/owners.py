@@ -74,7 +74,7 @@ def killed_again_and_again(
         while process.poll() is None and journal_bytes(state) < place and time.monotonic() < until:
             time.sleep(LOOK_S)
         if process.poll() is not None:
-            raise RuntimeError(f"the program ended with status {process.returncode} before it was killed as often as asked")
+            raise RuntimeError(f"the program ended with status {process.returncode}, killed less often than asked")
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         if not is_early and time.monotonic() >= until:

@@ -27,9 +27,9 @@ of the stream through. Each host's owner starts its own blocks again. A host tha
 refused, for it has lost what it had. Edges of other policies between hosts come back too, without what was under way.
 
 **The owner.** With a state folder, snapshots and rings lie there, and the owner notes in a journal what it has counted
-(records, nodes that have ended in order, live settings) before it acknowledges it. Whatever is acknowledged is thus kept
-by something that outlives every process, so that a program that is started again with the folder takes the run up as
-after a death of all its nodes at once: the same run to its neighbours on other hosts, sources going on from what all
+(records, nodes that have ended in order, live settings) before it acknowledges it. Whatever is acknowledged is thus
+kept by something that outlives every process, so that a program that is started again with the folder takes the run up
+as after a death of all its nodes at once: the same run to its neighbours on other hosts, sources going on from what all
 sinks have, each record once. A stop (Ctrl-C, SIGTERM, `Run.stop`) is such a death too, though an orderly one: nothing
 drains, since a stream that ends for one input of a join before the other would look like frames that never come. The
 folder is one program's at a time, and waits until the processes of the last one are gone. A run that has ended in order

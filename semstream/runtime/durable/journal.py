@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -105,9 +105,10 @@ class Journal:
                             records[block].begin_at(self.account.counts[block])
                     self._files.append((number, dict(self.account.counts)))
                     end = self._start
-                    for body, end in _entries_of(file, self._start, size):
-                        for entry in _unpacked(body, path):
+                    while (found := read_chunk(file, end, size)) is not None and found[0] == b"ENTR":
+                        for entry in _unpacked(found[1], path):
                             self._take(entry, records)
+                        end = found[2]
                 if end < size and number != numbers[-1]:
                     raise _damaged(path, f"after byte {end} of {size}")
                 if number == numbers[-1]:
@@ -177,8 +178,10 @@ class Journal:
         magic = file.read(len(MAGIC))
         if magic != MAGIC:
             other = magic[:7] == MAGIC[:7] and len(magic) == len(MAGIC)
-            why = "it was written by another version of semstream: finish the run with that one" if other else (
-                "it is no journal of semstream"
+            why = (
+                "it was written by another version of semstream: finish the run with that one"
+                if other
+                else ("it is no journal of semstream")
             )
             raise StateError(f"state folder: {path} cannot be read ({why}, or remove the folder to begin anew)")
         found = read_chunk(file, len(MAGIC), size)
@@ -235,14 +238,6 @@ class Journal:
             f"the journal of the run cannot be written to {self._folder} ({error.strerror or error}); nothing that was "
             "acknowledged is lost: free some space there and start again, and the run goes on"
         )
-
-
-def _entries_of(file: BinaryIO, start: int, size: int) -> Iterator[tuple[bytes, int]]:
-    """Body and end of each whole chunk of entries."""
-    place = start
-    while (found := read_chunk(file, place, size)) is not None and found[0] == b"ENTR":
-        place = found[2]
-        yield found[1], place
 
 
 def _unpacked(body: bytes, path: Path) -> Any:

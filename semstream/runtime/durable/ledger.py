@@ -81,7 +81,7 @@ class Ledger:
             self._finish(unit)
 
     def cut_off(self) -> None:
-        """What is being worked on is left where it is, and no snapshot is made any more, so that nothing has it in it."""
+        """What is being worked on is left where it is, and no snapshot is made any more that would have it in it."""
         unit, self.current = self.current, None
         assert unit is not None
         del self._incomplete[unit.number]

@@ -1,8 +1,8 @@
 """StateFolder: where a run keeps what must outlive the program that has started it, for one program at a time.
 
-    FOLDER/lock       held by the program that runs it
-    FOLDER/children   held by that program and by all its processes: who gets it knows that they are gone
-    FOLDER/run/       journal, snapshots, rings; renamed before it is removed, so that it is whole or not there
+FOLDER/lock       held by the program that runs it
+FOLDER/children   held by that program and by all its processes: who gets it knows that they are gone
+FOLDER/run/       journal, snapshots, rings; renamed before it is removed, so that it is whole or not there
 """
 
 from __future__ import annotations
@@ -188,7 +188,9 @@ class StateFolder:
         self.run = facts["run"]
         cut = self.journal.read(records)
         if cut:
-            LOG.warning("state folder %s: the last %d bytes of its journal were not whole and are cut off", self.path, cut)
+            LOG.warning(
+                "state folder %s: the last %d bytes of its journal were not whole and are cut off", self.path, cut
+            )
 
 
 def holds_run(path: str | Path) -> bool:

@@ -99,7 +99,10 @@ class MemoryRing:
 
 
 class FileStore:
-    """For nodes that are processes: files in the private folder of the run, which goes with it, or in its state folder."""
+    """For nodes that are processes: files in the private folder of the run, which goes with it.
+
+    With a state folder for all nodes: in there, which outlives the run's program.
+    """
 
     def __init__(self, guard: Guard, block: str) -> None:
         self._guard = guard

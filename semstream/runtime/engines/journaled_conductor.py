@@ -1,4 +1,4 @@
-"""JournaledConductor: an owner whose run goes on when it has died itself, for it notes what it counts before it says so."""
+"""JournaledConductor: an owner whose run goes on when it has died itself. It notes what it counts, then says so."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class JournaledConductor(GuardedConductor):
 
         if all(state_of == "ended" for state_of in self._state.values()):
             LOG.warning(
-                "flowgraph %r: its run in state folder %s has ended already; its records are there again. To begin anew, "
-                "remove the folder (Run.discard_state does)", self.plan.graph.name, state.path,
+                "flowgraph %r: its run in state folder %s has ended already; its records are there again. To begin "
+                "anew, remove the folder (Run.discard_state does)", self.plan.graph.name, state.path,
             )  # fmt: skip
 
     def _on_message(self, node: str, message: dict[str, Any]) -> None:
