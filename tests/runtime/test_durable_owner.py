@@ -312,7 +312,7 @@ def test_a_host_whose_whole_program_was_killed_goes_on_among_the_others(victim: 
     made = spread(ports, count)
     host = Host(victim, **options)
     runs = {name: made.only(name).start("threads") for name in HOSTS if name != victim}
-    wait_for(lambda: journal_bytes(tmp_path / "state") > (5000 if victim == "rx" else 1))
+    wait_for(lambda: journal_bytes(tmp_path / "state" / victim) > (5000 if victim == "rx" else 1))
     if victim != "rx":
         wait_for(lambda: len(runs["rx"].records["check"]) > 50)
     host.process.kill()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 from semstream.runtime.errors import FlowgraphError
@@ -102,7 +103,8 @@ def part(graph: G, name: str, keys: Keys | None = None) -> G:
         raise FlowgraphError("\n".join(words for _, words in wrong))
     mine = type(graph)(
         graph.name, graph.seed, graph.engine, policy=graph.policy, credit=graph.credit, durable=graph.durable,
-        restart=graph.restart, ring=graph.ring, restart_limit=graph.restart_limit, state_folder=graph.state_folder,
+        restart=graph.restart, ring=graph.ring, restart_limit=graph.restart_limit,
+        state_folder=Path(graph.state_folder) / name if graph.state_folder else "",  # hosts may share a disk
     )  # fmt: skip
     for block in graph.blocks.values():
         if graph.host_of[block.name] == name:
