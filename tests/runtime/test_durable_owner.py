@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from durable_blocks import Radio
 from durable_host import HOSTS
 from durable_host import graph as spread
 from durable_owner import graph
@@ -264,6 +265,10 @@ def test_what_cannot_be_kept_in_a_folder_is_refused(tmp_path: Path) -> None:
         graph(FRAMES, durable=False, state_folder=tmp_path / "state").start()
     with pytest.raises(FlowgraphError, match=r"engine 'ray' keeps no frames"):
         started(tmp_path).start("ray")
+    radio = Flowgraph("radio", durable=True, restart="never", state_folder=tmp_path / "state")
+    radio.connect(Radio(), Number())
+    with pytest.raises(FlowgraphError, match=r"cannot give its frames again .*and no state folder"):
+        radio.start()
     (tmp_path / "file").touch()
     with pytest.raises(StateError, match=r"cannot be used .*give another one"):
         graph(FRAMES, state_folder=tmp_path / "file").start()
