@@ -14,7 +14,7 @@ from typing import NamedTuple
 LOOK_S = 0.001
 EARLY = 0.2
 """Share of the kills that come at any moment of a start, whatever has been done."""
-START_S = 2.0
+START_S = 1.0
 
 
 class Deaths(NamedTuple):
