@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -41,11 +42,13 @@ class ImageSink(Block):
         self._path = Path(self.settings.path).expanduser()
         self._video = self._path.suffix.lower() in VIDEO_SUFFIXES
         self._frames = self._path.with_name(f"{self._path.name}.frames")
+        self._done = self._path.with_name(f"{self._path.name}.done")
         self._container: Any = None
         self._stream: Any = None
         self._size: tuple[int, int] | None = None
         if self.run and self._video and not self.restarts:
-            shutil.rmtree(self._frames, ignore_errors=True)  # of a run that was killed
+            for old in (self._frames, self._done):  # of a run that was killed
+                shutil.rmtree(old, ignore_errors=True)
         (self._path.parent if self._video else self._path).mkdir(parents=True, exist_ok=True)
 
     def process(self, frame: Frame) -> None:
@@ -91,4 +94,6 @@ class ImageSink(Block):
             self._container.mux(self._stream.encode())
             self._container.close()
         if self.run and self._video:
-            shutil.rmtree(self._frames, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):
+                self._frames.rename(self._done)  # at once: a life after this one makes no video of half of them
+            shutil.rmtree(self._done, ignore_errors=True)

@@ -58,12 +58,14 @@ class Recorder(Block):
             raise BlockError(f"block {self.name!r}, setting 'path': {error}") from None
 
     def _is_own(self, path: Path) -> bool:
-        """Whether an earlier life of this block has written the file, and no frame of it counts."""
+        """Whether an earlier life of this block has made the file, and no frame of it counts."""
+        if not self.run or not path.exists():
+            return False
         try:
             with RecordingReader(path) as reader:
-                return self.restarts > 0 and reader.facts.get("run") == self.run
+                return reader.facts.get("run") == self.run
         except RecordingError:
-            return False
+            return not path.stat().st_size  # it has died, or another one, before it could write to it
 
     def snapshot(self) -> dict[str, Any]:
         return {"bytes": self._writer.size if self._writer is not None else 0}

@@ -42,6 +42,7 @@ def record(
             if not edge:
                 fail(f"--edge: expected an edge of {source}: {', '.join(e.name for e in graph.edges)}")
             recorder = put(graph, edge, str(out), overwrite)
+            graph.state_folder = ""  # which is for the flowgraph as it stands in its file
         run = graph.run()
     except FlowgraphError as error:
         if not isinstance(error.run, Run) or not error.run.records.get("recorder"):

@@ -30,6 +30,12 @@ def serve(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="BLOCK.SETTING=VALUE", help="change a setting; repeatable")
     ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="keep the durable run there, so that it goes on when this program has died"
+        ),
+    ] = None,
     restart: Annotated[Restart, typer.Option(help="when a run that has ended is started again")] = Restart.on_failure,
     restart_limit: Annotated[int, typer.Option(help="restarts in a row, then exit code 1; 0: no limit", min=0)] = 10,
     restart_wait: Annotated[
@@ -56,15 +62,15 @@ def serve(
     if file.suffix.lower() not in (".yaml", ".yml"):
         fail(f"{file}: expected a FILE.yaml; write one of a script by: semstream graph {file} --out FILE.yaml")
     try:
-        opened = FlowgraphFile(file, set_ or [], seed)
-        state = ServiceState()
-        server = HttpServer(state, port, address)
+        opened = FlowgraphFile(file, set_ or [], seed, state)
+        service = ServiceState()
+        server = HttpServer(service, port, address)
     except SemstreamError as error:
         fail(error)
     set_up("json" if log is Log.json else "text")
     LOG.info("health and metrics at http://%s:%d", address, server.port)
     policy = RestartPolicy(restart.value, restart_limit, restart_wait)
-    supervisor = Supervisor(opened, state, policy, engine.value if engine else None, monitor=monitor)
+    supervisor = Supervisor(opened, service, policy, engine.value if engine else None, monitor=monitor)
     code = 1
     try:
         code = supervisor.serve()

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
+from semstream.runtime.durable.state import StateFolder
 from semstream.runtime.engines.choice import make_engine
 from semstream.runtime.engines.cluster.options import RayCluster
 from semstream.runtime.engines.main_script import refuse_in_child
+from semstream.runtime.errors import FlowgraphError
 from semstream.runtime.graph.graph import Graph
 from semstream.runtime.graph.hosts import part
 from semstream.runtime.graph.plan import Plan
+from semstream.runtime.records import Records
 from semstream.runtime.run import OnRecord, Run
 from semstream.runtime.signals import StopSignals
 
@@ -28,8 +31,8 @@ class Flowgraph(Graph):
         Engine of its runs unless they ask for another.
     policy, credit
         Of its edges unless `connect` or `listen` is told otherwise.
-    durable, restart, ring, restart_limit
-        What is done about blocks that die; see `Graph` and `semstream.runtime.durable`.
+    durable, restart, ring, restart_limit, state_folder
+        What is done about blocks, and programs, that die; see `Graph` and `semstream.runtime.durable`.
 
     Examples
     --------
@@ -40,17 +43,33 @@ class Flowgraph(Graph):
     def start(self, engine: str | RayCluster | None = None, on_record: OnRecord | None = None) -> Run:
         """Start and return at once; `Run.wait` waits for the end.
 
+        Where the state folder holds a run of this graph, that run goes on. `on_record` is called for its new records.
+
         Raises
         ------
         FlowgraphError
-            If the graph is not complete, the engine is unknown, or cannot do what the graph asks for. What fails later
-            is raised by `Run.wait`.
+            If the graph is not complete, the engine is unknown or cannot do what the graph asks for, or the state
+            folder cannot be used. What fails later is raised by `Run.wait`.
         """
         refuse_in_child()
         engine = engine or self.engine
         self.validate("ray" if isinstance(engine, RayCluster) else engine)
-        plan = Plan(self)
-        return Run(plan, make_engine(engine, plan), on_record)
+        records = {name: Records(name) for name in self.blocks}
+        if not self.state_folder:
+            plan = Plan(self)
+            return Run(plan, make_engine(engine, plan), records, on_record)
+        if engine == "ray" or isinstance(engine, RayCluster):
+            raise FlowgraphError(
+                f"state folder {self.state_folder}: engine 'ray' keeps no frames and no state; take 'threads' or "
+                "'processes', or give no state folder"
+            )
+        state = StateFolder(self.state_folder, self, records)
+        try:
+            plan = Plan(self, state.standing)
+            return Run(plan, make_engine(engine, plan), records, on_record, state)
+        except BaseException:
+            state.close()
+            raise
 
     def run(
         self,

@@ -58,6 +58,10 @@ class Records(Sequence[Record]):
         self._said = False
         self._read: tuple[int, list[Record]] = (-1, [])
 
+    def begin_at(self, number: int) -> None:
+        """Begin as if so many had been published and forgotten; before the first is appended."""
+        self.forgotten = number
+
     def append(self, record: Record) -> None:
         """Add the newest one."""
         with self._lock:

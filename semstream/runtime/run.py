@@ -10,11 +10,14 @@ from typing import Any
 
 from semstream.runtime import report
 from semstream.runtime.block.settings import changed
+from semstream.runtime.durable.state import StateFolder
 from semstream.runtime.engines.conductor import Conductor
 from semstream.runtime.engines.engine import Engine, RenewingEngine
 from semstream.runtime.engines.guarded_conductor import GuardedConductor
+from semstream.runtime.engines.journaled_conductor import JournaledConductor
 from semstream.runtime.errors import FlowgraphError, SettingsError
 from semstream.runtime.frames import wire
+from semstream.runtime.graph.graph import Graph
 from semstream.runtime.graph.plan import Plan
 from semstream.runtime.records import Records
 
@@ -36,21 +39,39 @@ class Run:
         Whether Ctrl-C or SIGTERM has ended it.
     held : bool
         Whether the sources are paused (`hold`).
+    earlier : dict of str to int
+        By block, how many records were there when this program took the run up, out of its state folder; `on_record`
+        is not called for them.
     """
 
-    def __init__(self, plan: Plan, engine: Engine, on_record: OnRecord | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        engine: Engine,
+        records: dict[str, Records],
+        on_record: OnRecord | None = None,
+        state: StateFolder | None = None,
+    ) -> None:
         self.graph = plan.graph
         self.engine = engine.name
-        self.records = {name: Records(name) for name in plan.nodes}
+        self.records = records
+        self.earlier = {name: kept.published for name, kept in records.items()}
         self.interrupted = False
         self.held = False
         self.signal = 0
         self.started_at = time.time()
         self._settings = {name: block.settings for name, block in plan.graph.blocks.items()}
         self._set_lock = threading.Lock()
-        renews = plan.graph.guarded and isinstance(engine, RenewingEngine)
-        conductor = GuardedConductor if renews else Conductor
-        self._conductor = conductor(plan, engine, self.records, on_record)
+        self._state = state
+        if state is not None:
+            for name, values in state.journal.account.live.items():
+                if name in self._settings:
+                    self._settings[name] = changed(self._settings[name], values, name)
+            self._conductor: Conductor = JournaledConductor(plan, engine, self.records, on_record, state=state)
+        else:
+            renews = plan.graph.guarded and isinstance(engine, RenewingEngine)
+            conductor = GuardedConductor if renews else Conductor
+            self._conductor = conductor(plan, engine, self.records, on_record)
         self._conductor.start()
 
     def __enter__(self) -> Run:
@@ -63,6 +84,11 @@ class Run:
     def finished(self) -> bool:
         """Whether the run is over."""
         return self._conductor.finished.is_set()
+
+    @property
+    def ended(self) -> bool:
+        """Whether its stream has come to its end: it is over, and was not stopped and has not failed."""
+        return self.finished and self.failure is None and not self._conductor.stopped
 
     @property
     def failure(self) -> FlowgraphError | None:
@@ -140,6 +166,27 @@ class Run:
             if error:
                 raise SettingsError(error)
             self._settings[block] = new
+
+    def goes_on_as(self, graph: Graph) -> bool:
+        """Whether a start of that graph, with the same state folder, would take this run up."""
+        return self._state is not None and self._state.is_for(graph)
+
+    def discard_state(self) -> None:
+        """Remove the run from its state folder, so that the next start begins anew; nothing where there is no folder.
+
+        For whoever has what the run was for: until then a run that has ended is not done again, and its records are
+        there at once when it is started.
+
+        Raises
+        ------
+        FlowgraphError
+            If the run has not ended, or another program has the folder.
+        """
+        if self._state is None:
+            return
+        if not self.finished:
+            raise FlowgraphError(f"flowgraph {self.graph.name!r} still runs; stop it, or wait for its end")
+        self._state.discard()
 
     def hold(self, value: bool = True) -> None:
         """Pause: sources wait before their next frame, and what is under way arrives; ``hold(False)`` goes on."""

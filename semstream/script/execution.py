@@ -37,6 +37,7 @@ def execute(graph: Flowgraph, options: RunOptions, title: str = "", report: Repo
         With the run's exit code, after it has ended or failed.
     """
     from semstream.metrics.results import Ordered, notes
+    from semstream.runtime.durable.state import holds_run
     from semstream.runtime.files.overrides import assign, override
     from semstream.runtime.graph.hosts import move
     from semstream.script.showing import finish, hold, is_quality, run_with_progress
@@ -46,6 +47,8 @@ def execute(graph: Flowgraph, options: RunOptions, title: str = "", report: Repo
             assign(graph, "*", name, value)
     override(graph, options.set_ or [])
     graph.protect(options.durable, options.restart)
+    if options.state is not None:
+        graph.state_folder = str(options.state)
     if options.seed is not None:
         graph.seed = options.seed
     for text in options.address or []:
@@ -55,7 +58,8 @@ def execute(graph: Flowgraph, options: RunOptions, title: str = "", report: Repo
     if options.only is not None:
         graph = graph.only(options.only)
     if options.out is not None:
-        shutil.rmtree(options.out / "snapshots", ignore_errors=True)
+        if not (graph.state_folder and holds_run(graph.state_folder)):
+            shutil.rmtree(options.out / "snapshots", ignore_errors=True)
         for name, block in graph.blocks.items():
             if getattr(block.settings, "snapshots", "given") == "":
                 assign(graph, name, "snapshots", str(options.out / "snapshots"))
@@ -70,6 +74,10 @@ def execute(graph: Flowgraph, options: RunOptions, title: str = "", report: Repo
         if report is not None and any(run.records.values()):
             lines += report(run)
         finish(run, records, options.out, title or graph.name, lines)
+        if run.ended:
+            run.discard_state()
+        elif graph.state_folder:
+            print(f"where it stands is kept in {graph.state_folder}/: the same command goes on")
         if options.hold and not run.interrupted:
             hold()
     if run.interrupted:

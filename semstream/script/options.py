@@ -42,6 +42,13 @@ class RunOptions:
         Literal["memory", "disk"] | None,
         typer.Option(help="lose no frame when a block dies, on edges that drop none; disk: sources keep files"),
     ] = None
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="with --durable: keep the run there, so that the same command goes on after this program has died",
+        ),
+    ] = None
     restart: Annotated[
         Literal["never", "on_failure", "always"] | None,
         typer.Option(help="what is done when a block fails, instead of what the flowgraph says"),

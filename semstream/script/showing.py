@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,10 @@ def run_with_progress(graph: Flowgraph, total: int, options: RunOptions, watchin
             with StopSignals() as signals:
                 run = graph.start(options.engine, on_record)
                 signals.attach(run)
+                if earlier := sum(run.earlier.values()):
+                    console.print(f"goes on: {earlier} records were there", highlight=False)
+                    kept = (islice(run.records[name].since(0), count) for name, count in run.earlier.items())
+                    progress.advance(sum(is_quality(record) for records in kept for _, record in records))
                 page = watching.enter_context(watched(run, monitor, control, options.prometheus, console, keys))
                 if console.is_terminal:
                     watch = Watch(run)

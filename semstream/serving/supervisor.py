@@ -15,6 +15,7 @@ from semstream.monitor.service import MonitorService
 from semstream.monitor.snapshot import Watch
 from semstream.monitor.watched import DEFAULT_ENDPOINT
 from semstream.runtime import Flowgraph, FlowgraphError, FlowgraphFileError, Run, SemstreamError
+from semstream.runtime.durable.journal import StateError
 from semstream.runtime.errors import Finding
 from semstream.runtime.files.overrides import override
 from semstream.runtime.files.reading import read
@@ -41,6 +42,8 @@ class FlowgraphFile:
         ``block.setting=value``, applied to every graph that is made of it.
     seed
         Instead of the file's.
+    state
+        State folder instead of the file's.
 
     Raises
     ------
@@ -48,10 +51,13 @@ class FlowgraphFile:
         All that is wrong with it.
     """
 
-    def __init__(self, path: Path, overrides: Sequence[str] = (), seed: int | None = None) -> None:
+    def __init__(
+        self, path: Path, overrides: Sequence[str] = (), seed: int | None = None, state: Path | None = None
+    ) -> None:
         self.path = path
         self._overrides = list(overrides)
         self._seed = seed
+        self._state = state
         self._data = b""
         self.reload()
 
@@ -82,6 +88,8 @@ class FlowgraphFile:
         override(graph, self._overrides)
         if self._seed is not None:
             graph.seed = self._seed
+        if self._state is not None:
+            graph.state_folder = str(self._state)
         graph.validate()
         return graph
 
@@ -131,6 +139,10 @@ class Supervisor:
             while True:
                 try:
                     wait = self._one_run()
+                except StateError as error:  # that another start would meet as well
+                    LOG.error("%s", error)
+                    self._state.set("failed", str(error))
+                    return 1
                 except SemstreamError as error:  # what was right when it was read: keys that are gone, a full disk
                     wait = self._after(FlowgraphError(str(error)), 0.0, 0.0)
                 if wait is None:
@@ -164,6 +176,8 @@ class Supervisor:
         with ExitStack() as watching:
             run = graph.start(self._engine)
             watching.callback(run.stop)
+            if earlier := sum(run.earlier.values()):
+                LOG.info("flowgraph %r goes on where it was: %d records were there", graph.name, earlier)
             self._state.watch(self._watch(run, watching))
             while not run.finished:
                 self._look()
@@ -181,7 +195,12 @@ class Supervisor:
             LOG.info("flowgraph %r stopped as asked after %.1f s", graph.name, run.duration)
             return None
         if again:
+            new = self._file.graph()
+            if new.state_folder == graph.state_folder and not run.goes_on_as(new):
+                run.discard_state()
             return 0.0
+        if run.ended:
+            run.discard_state()
         return self._after(run.failure, run.duration, time.monotonic() - ready_at if ready_at else 0.0)
 
     def _watch(self, run: Run, watching: ExitStack) -> Watch:

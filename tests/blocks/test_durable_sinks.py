@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from blocks import FadingChannel, ImageSink, ImageSource, MetricSink, QamDemodulator, Recorder, SnrEstimator, Throttle
 from blocks.bandwidth import KeepLast
-from semstream.runtime import Flowgraph, Frame
+from semstream.runtime import BlockError, Flowgraph, Frame
 from semstream.runtime.durable.store import pack_state, unpack_state
 from semstream.runtime.frames.recording import RecordingReader, RecordingWriter
 from semstream.testing import run_block
@@ -75,6 +76,20 @@ def test_a_recording_of_somebody_else_is_not_written_over_by_a_later_life(tmp_pa
     recorder.start()
     assert not recorder._is_own(path)
     assert path.read_bytes() == before
+
+
+def test_a_recording_that_an_earlier_program_of_the_run_has_begun_is_known_as_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "begun.rec"
+    for begun in (b"", None):
+        if begun is not None:
+            path.write_bytes(begun)
+        recorder = Recorder(path=str(path))
+        recorder.run = "this run"
+        recorder.start()  # None: what the first one has left
+    other = Recorder(path=str(path))
+    other.run = "another run"
+    with pytest.raises(BlockError, match="the file exists"):
+        other.start()
 
 
 def test_a_recording_goes_on_from_a_snapshot_without_what_came_after_it(tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ from typing import Any
 import pytest
 
 from semstream.runtime import FlowgraphFileError, SettingsError
+from semstream.runtime.durable.state import holds_run
 from semstream.serving.supervisor import FlowgraphFile
+from tools.bench_parts.owners import journal_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = """
@@ -208,6 +210,26 @@ def test_the_end_of_the_stream_ends_the_service_in_order(started: Any, tmp_path:
     service = started(write(tmp_path / "small.yaml", count=3))
     assert service.end() == 0
     assert service.said("come to its end")
+
+
+def test_a_service_that_was_killed_goes_on_where_it_was(started: Any, tmp_path: Path) -> None:
+    file = write(tmp_path / "small.yaml", count=50)
+    text = file.read_text().replace("name: small", "name: small\ndurable: true\nstate_folder: state")
+    file.write_text(text)
+    first = started(file)
+    first.until(lambda: journal_bytes(tmp_path / "state") > 2000, "recorded")
+    first.process.kill()
+    first.end()
+    file.write_text(text.replace("count: 50", "count: 51"))
+    other = started(file)
+    assert other.end() == 1
+    assert other.said("count is 50 there and 51 here")
+    file.write_text(text)
+    again = started(file)
+    assert again.end() == 0
+    assert again.said("goes on where it was")
+    assert again.said("come to its end")
+    assert not holds_run(tmp_path / "state")
 
 
 def test_what_cannot_be_served_is_said_at_once(started: Any, tmp_path: Path) -> None:

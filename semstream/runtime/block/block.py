@@ -232,8 +232,9 @@ class Block:
         and dicts of them; None if nothing.
 
         Called between frames where the block may be started again (`semstream.runtime.durable`): then ``self.run``
-        names the run, ``self.restarts`` counts its lives before this one, and in `stop` ``self.resumes`` says that this
-        one has failed and another one goes on. Default: the attributes named in `state`.
+        names the run, ``self.restarts`` counts its lives before this one, and in `stop` ``self.resumes`` says that
+        another one goes on: this one has failed, or its run was stopped and has a state folder. Default: the attributes
+        named in `state`.
         """
         names = type(self).state
         return {name: getattr(self, name) for name in names} if names else None

@@ -1,4 +1,4 @@
-"""Durable edges: every frame exactly once at every sink, though blocks, processes and connections die.
+"""Durable edges: every frame exactly once at every sink, though blocks, processes, connections and programs die.
 
 **Who keeps what.** Each sender of a durable edge keeps a frame until its receiver has acknowledged it, and a node
 acknowledges what it took only when all that came of it is acknowledged: the frames and gaps that it gave, by their
@@ -26,8 +26,18 @@ it is, and dials again when a connection breaks; a sender waits for it as long a
 of the stream through. Each host's owner starts its own blocks again. A host that is started anew, as another run, is
 refused, for it has lost what it had. Edges of other policies between hosts come back too, without what was under way.
 
-**Not covered.** The owner itself: its records are in its memory, and with it the run, or its host's part, ends; the
-other hosts then fail by name once their patience is over. A machine that loses power.
+**The owner.** With a state folder, snapshots and rings lie there, and the owner notes in a journal what it has counted
+(records, nodes that have ended in order, live settings) before it acknowledges it. Whatever is acknowledged is thus
+kept by something that outlives every process, so that a program that is started again with the folder takes the run up
+as after a death of all its nodes at once: the same run to its neighbours on other hosts, sources going on from what all
+sinks have, each record once. A stop (Ctrl-C, SIGTERM, `Run.stop`) is such a death too, though an orderly one: nothing
+drains, since a stream that ends for one input of a join before the other would look like frames that never come. The
+folder is one program's at a time, and waits until the processes of the last one are gone. A run that has ended in order
+stays there, with its records, until `Run.discard_state`; the commands call it once results are written.
+
+**Not covered.** Without a state folder, the owner itself: its records are in its memory, and with it the run, or its
+host's part, ends; the other hosts then fail by name once their patience is over. A machine that loses power, for
+nothing is flushed further than to the system. The counters of earlier programs. Sources and blocks under Ray.
 Values of `Run.set`: what is worked on again meets the newest ones. State across several streams behind a join, whose
 order depends on timing. Replicas behind a `dial` whose listener shares its frames among several flowgraphs. Edges of
 other policies, which lose what was under way (probes). What a block does to the outside world otherwise than by frames,
@@ -35,6 +45,7 @@ records and files that its snapshot covers.
 
 `ledger`   what a node owes: units of work and what is still outstanding of each
 `store`    snapshots and rings, in files or in this process
+`state`, `journal`, `account`   the state folder, what the owner notes in it, and what that comes to
 `order`    joining and reordering that wait for what is sure to come
 `resuming`, `sender`, `receiver`   the two ends of an edge: one whose receivers come back, one that keeps frames too
 `pace`     the credit that the way to another host needs

@@ -80,6 +80,15 @@ class Ledger:
         if not unit.outstanding:
             self._finish(unit)
 
+    def cut_off(self) -> None:
+        """What is being worked on is left where it is, and no snapshot is made any more that would have it in it."""
+        unit, self.current = self.current, None
+        assert unit is not None
+        del self._incomplete[unit.number]
+        self.gathers = False
+        self._snapshot = None
+        self._complete.clear()
+
     def leave_out(self, taken: list[Taken]) -> None:
         """Something came, and nothing comes of it."""
         self._number += 1

@@ -99,7 +99,10 @@ class MemoryRing:
 
 
 class FileStore:
-    """For nodes that are processes: files in the private folder of the run, which goes with it."""
+    """For nodes that are processes: files in the private folder of the run, which goes with it.
+
+    With a state folder for all nodes: in there, which outlives the run's program.
+    """
 
     def __init__(self, guard: Guard, block: str) -> None:
         self._guard = guard
@@ -118,7 +121,7 @@ class FileStore:
         except OSError as error:
             raise BlockError(
                 f"block {self._block!r}: its snapshot cannot be written to {path.parent} ({error.strerror or error}); "
-                "free some space there, or set TMPDIR to another disk. What has been acknowledged is safe"
+                f"{_more_room(self._guard)}. What has been acknowledged is safe"
             ) from None
 
     def load(self, node: str) -> bytes | None:
@@ -200,8 +203,8 @@ class FileRing:
             self._writer.add(_wrapped(item))
         except (RecordingError, OSError) as error:
             raise BlockError(
-                f"block {self._block!r}: its ring cannot be kept: {error}. Nothing that was acknowledged is lost; free "
-                "some space there, or set TMPDIR to another disk"
+                f"block {self._block!r}: its ring cannot be kept: {error}. Nothing that was acknowledged is lost; "
+                f"{_more_room(self._guard)}"
             ) from None
         self._in_file += 1
         self._files[-1] = (item.number, self._files[-1][1])
@@ -244,6 +247,13 @@ def _unwrap(whole: Frame, found: dict[int, Item]) -> int:
     number: int = tags["item"]
     found[number] = Item(number, frames, [(port, seq) for port, seq in tags["gaps"]])
     return number
+
+
+def _more_room(guard: Guard) -> str:
+    """What a user can do about a full disk."""
+    if guard.outlives:
+        return "free some space there, and start again: the run goes on"
+    return "free some space there, or set TMPDIR to another disk"
 
 
 def lost_for_good(message: str) -> BlockError:

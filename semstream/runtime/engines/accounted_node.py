@@ -47,7 +47,7 @@ class AccountedNode(Node):
         self._ring: Ring | None = None
         self._took_s = 0.0
         self._skipped: list[tuple[str, int]] = []
-        self._forwarding = self._muted = self._restored = self._again = False
+        self._forwarding = self._muted = self._restored = self._again = self._whole = False
         self._unkept: deque[Unit | tuple[int, int] | None] = deque()
         self._places: tuple[object, int] = (None, 0)
         self._renewed: list[str] = []
@@ -56,6 +56,7 @@ class AccountedNode(Node):
 
     def _open(self) -> None:
         self.block.run, self.block.restarts = self.guard.run, self.guard.life
+        self.block.resumes = self.guard.outlives  # until the stream has ended
         if self._ledger.gathers and self.guard.life:
             data = self._store.load(self.spec.node)
             if data is not None:
@@ -127,7 +128,7 @@ class AccountedNode(Node):
         wait_s = ledger.wait_s() if self._restored else float("inf")
         if not wait_s:
             begin = time.monotonic()
-            ledger.hold((self._items, self._snapshot() if self.guard.restart != "never" else b""))
+            ledger.hold((self._items, self._snapshot() if self.guard.keeps else b""))
             self._took_s = time.monotonic() - begin
         valid = ledger.valid
         if valid is not None:

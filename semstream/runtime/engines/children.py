@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 LOG = logging.getLogger("semstream")
@@ -60,16 +60,19 @@ class Children:
         Folder of the run's sockets; who outlives a killed owner removes it.
     fork
         Whether to try a fork server; otherwise each child is a fresh interpreter.
+    keep
+        Descriptors that every child holds as long as it lives.
     """
 
-    def __init__(self, folder: str, fork: bool = True) -> None:
+    def __init__(self, folder: str, fork: bool = True, keep: Sequence[int] = ()) -> None:
         self._folder = folder
+        self._keep = keep
         self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
         self._pipes: list[Any] = []
         self._server: ForkServer | None = None
         if fork:
             try:
-                self._server = ForkServer(self._environment, folder, self._fresh)
+                self._server = ForkServer(self._environment, folder, self._fresh, keep)
             except (OSError, AttributeError) as error:  # a limit is reached; a system without pidfd
                 LOG.warning("no fork server (%s): every block starts an interpreter of its own", error)
 
@@ -100,6 +103,7 @@ class Children:
             [sys.executable, "-c", "from semstream.runtime.engines.child import main; main()", self._folder],
             stdin=subprocess.PIPE,
             env=self._environment,
+            pass_fds=self._keep,
             process_group=0,  # Ctrl-C reaches the owner alone, which then stops the children in order
         )
         assert child.stdin is not None
@@ -118,7 +122,11 @@ class ForkServer:
     """
 
     def __init__(
-        self, environment: Mapping[str, str], folder: str, fresh: Callable[[Mapping[str, Any]], Child]
+        self,
+        environment: Mapping[str, str],
+        folder: str,
+        fresh: Callable[[Mapping[str, Any]], Child],
+        keep: Sequence[int] = (),
     ) -> None:
         _ = os.pidfd_open, signal.pidfd_send_signal  # Linux
         self._fresh = fresh
@@ -129,7 +137,7 @@ class ForkServer:
                 [sys.executable, "-c", command, str(theirs.fileno()), folder],
                 stdin=subprocess.PIPE,
                 env=environment,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), *keep],
                 process_group=0,
             )
         self._socket.setblocking(False)

@@ -40,6 +40,9 @@ class _Request:
 class Conductor(threading.Thread):
     """Runs beside the owner's thread; its methods may be called from any thread."""
 
+    stop_by = "drain"
+    """What nodes are told first when the run is to stop."""
+
     def __init__(
         self,
         plan: Plan,
@@ -118,6 +121,11 @@ class Conductor(threading.Thread):
         return states
 
     @property
+    def stopped(self) -> bool:
+        """Whether nodes were told to stop."""
+        return bool(self._stopped_at)
+
+    @property
     def duration(self) -> float:
         """Seconds of work so far."""
         return (self._ended_at or time.monotonic()) - self._went_at if self._went_at else 0.0
@@ -141,12 +149,16 @@ class Conductor(threading.Thread):
                 self.engine.close()
             except BaseException:
                 LOG.exception("closing the engine")
+            self._let_go()
             self._all_arrived = True
             self._arrived.set()
             self._dispatcher.join(GIVE_UP_S)
             for request in self._requests.values():
                 request.done.set()
             self.finished.set()
+
+    def _let_go(self) -> None:
+        """Free what is held beside the engine."""
 
     def _conduct(self) -> None:
         poller = self._poller
@@ -181,7 +193,7 @@ class Conductor(threading.Thread):
             self._tell_all({"op": "hold", "value": self._held})
         if self._stop_asked and not self._stopped_at:
             self._stopped_at = now
-            self._tell_all({"op": "drain"})
+            self._tell_all({"op": self.stop_by})
         if not self._stopped_at:
             return
         if not self._halted and now > self._stopped_at + DRAIN_S:
@@ -198,10 +210,7 @@ class Conductor(threading.Thread):
     def _on_message(self, node: str, message: dict[str, Any]) -> None:
         op, block = message["op"], self._block_of[node]
         if op == "record":
-            self.records[block].append(message["record"])
-            if self._on_record is not None:
-                self._order.append(block)
-                self._arrived.set()
+            self._count(block, message)
         elif op == "show":
             self.shown[block, message["name"]] = message["value"]
         elif op == "counters":
@@ -222,6 +231,13 @@ class Conductor(threading.Thread):
         elif op == "log":
             name, level, text = message["record"]
             logging.getLogger(name).log(level, "%s", text)
+
+    def _count(self, block: str, message: dict[str, Any]) -> None:
+        """A record has come."""
+        self.records[block].append(message["record"])
+        if self._on_record is not None:
+            self._order.append(block)
+            self._arrived.set()
 
     def _on_dead(self, node: str, why: str) -> None:
         if self._state[node] == "ended":

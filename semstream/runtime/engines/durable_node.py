@@ -159,7 +159,10 @@ class DurableNode(AccountedNode):
                 sender.give_gap("main", seq, seq)
         for port, frame in frames:
             self._emit(port, frame)
-        self._items += 1
+        if item is None and (self.draining or self.halted):
+            self._ledger.cut_off()  # amid its work, perhaps: a snapshot of now would have in it what was not given
+            return False
+        self._items += item is not None
         self._ledger.close()
         if time.perf_counter_ns() - self._pumped_ns > PUMP_EVERY_NS:
             self.pump(0)
@@ -174,12 +177,19 @@ class DurableNode(AccountedNode):
 
     def pause(self, seconds: float) -> bool:
         """Wait, unless the source is only being played forward."""
-        return not self.draining if self._forwarding else super().pause(seconds)
+        if self._forwarding:
+            return not self.draining
+        whole = super().pause(seconds)
+        if self.halted and self.guard.outlives and not self.block.is_source:
+            raise Halted  # else the frame at hand, cut short, would count as done
+        return whole
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def _clear(self) -> None:
         """Wait until all that was given has arrived at all sinks, and is acknowledged to the senders."""
+        if self.halted and self.guard.outlives:
+            raise Halted
         while not (self._ledger.clear or self._ledger.abandoned):
             if self.halted:
                 raise Halted
@@ -187,19 +197,30 @@ class DurableNode(AccountedNode):
                 self._raise_lost()
             self.pump(IDLE_MS)
         self._balance()
+        self.block.resumes = False
+
+    def _obey(self, op: str, message: dict[str, Any]) -> None:
+        super()._obey(op, message)
+        if op == "halt" and self.guard.outlives:
+            self._say_nothing()  # the stream has not ended: it goes on when the run is taken up again
+
+    def _say_nothing(self) -> None:
+        """Leave without a word to the neighbours: this node will be back."""
+        for sender in self._all_senders:
+            assert isinstance(sender, ResumingSender)
+            sender.quiet = True
+        for link in self._durable_inputs.links if self._durable_inputs is not None else ():
+            link.parting = True  # type: ignore[attr-defined]
 
     def _fail(self, error: BaseException) -> None:
         # What a user must mend before the first frame, and a peer that is lost for good, no further life mends.
         hopeless = is_for_good(error) or isinstance(error, FlowgraphError)
         hopeless |= self.phase == "start" and isinstance(error, BlockError)
-        again = self.block.resumes = self.guard.restart != "never" and not hopeless and not self.draining
+        again = self.guard.restart != "never" and not hopeless and not self.draining
+        self.block.resumes = again or self.guard.outlives
         if again:
             self._muted = True
-            for sender in self._all_senders:
-                assert isinstance(sender, ResumingSender)
-                sender.quiet = True
-            for link in self._durable_inputs.links if self._durable_inputs is not None else ():
-                link.parting = True  # type: ignore[attr-defined]
+            self._say_nothing()
         self._again = again
         super()._fail(error)
 
@@ -214,7 +235,13 @@ class DurableNode(AccountedNode):
             self._part()
         if self._durable_inputs is not None:
             self._durable_inputs.send_acknowledgements()
-        return done and not self.halted
+        self._whole = done and not self.halted
+        return self._whole
+
+    def _report(self, op: str) -> None:
+        if op == "done" and self._whole:
+            self.control.tell("ended")
+        super()._report(op)
 
     def _part(self) -> None:
         """See the end through to other flowgraphs, also over a connection that breaks just now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -51,6 +52,9 @@ class Engine(Protocol):
 @runtime_checkable
 class RenewingEngine(Engine, Protocol):
     """An engine that starts dead nodes again."""
+
+    def left(self) -> list[threading.Thread]:
+        """Threads of nodes that still run though the engine is closed."""
 
     def together(self, node: str) -> list[str]:
         """The nodes that die with this one, itself among them."""

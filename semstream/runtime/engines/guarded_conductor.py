@@ -79,9 +79,13 @@ class GuardedConductor(Conductor):
         super()._on_message(node, message)
         if op == "ready" and self._went_at:
             self._bring_up(node)
-        elif op == "done" and self.failure is None:
+        elif op == "done" and self.failure is None and self._has_ended(node):
             self._finished.append(node)
             self._tell_all({"op": "finished", "node": node}, but=node)
+
+    def _has_ended(self, node: str) -> bool:
+        """Whether one that is done needs nothing more, though the run should go on."""
+        return True
 
     def _is_new(self, block: str, key: Any) -> bool:
         if key is None:
@@ -99,7 +103,7 @@ class GuardedConductor(Conductor):
         if self._held:
             self._tell(node, {"op": "hold", "value": True})
         if self._stopped_at:
-            self._tell(node, {"op": "drain"})
+            self._tell(node, {"op": self.stop_by})
         live = self._live.get(self._block_of[node])
         if live:
             self._tell(node, {"op": "set", "id": -1, "values": live})

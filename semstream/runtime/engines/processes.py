@@ -15,6 +15,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import zmq
@@ -52,8 +53,8 @@ class ProcessEngine:
             lambda i, r, together: f"inproc://edge-{i}-{r}" if together else f"ipc://{directory}/edge-{i}-{r}",
             reference_of,
         )
-        run = os.path.basename(directory)
-        self._placed = [guarded(placed, plan, run, directory) for placed in self._placed]
+        self._placed = guarded(self._placed, plan, os.path.basename(directory), directory)
+        self._kept_open = plan.standing.locks if plan.standing is not None else ()
         self._starter: Children | None = None
         self._children: dict[str, Child] = {}
         self._process_of = {placed.spec.node: placed.process for placed in self._placed}
@@ -66,7 +67,10 @@ class ProcessEngine:
 
     def launch(self) -> None:
         """Open the control lines and start every process."""
-        self._starter = Children(self._directory)  # first: it removes the folder if this process is killed
+        if not self._placed:  # all had ended before
+            return
+        # First: it removes the folder if this process is killed.
+        self._starter = Children(self._directory, keep=self._kept_open)
         make_folder(self._directory)
         groups: dict[str, list[dict[str, object]]] = {}
         for placed in self._placed:
@@ -172,6 +176,10 @@ class ProcessEngine:
 
     def newly_restarted(self) -> list[Restart]:
         """None: what dies here ends the run."""
+        return []
+
+    def left(self) -> list[threading.Thread]:
+        """None: every process has ended."""
         return []
 
     def abandon(self, node: str) -> None:

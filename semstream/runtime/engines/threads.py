@@ -35,8 +35,7 @@ class ThreadEngine:
         self._placed = plan.place(
             lambda i: f"inproc://control-{i}", lambda i, r, _: f"inproc://edge-{i}-{r}", lambda block: ""
         )
-        run = secrets.token_hex(6)
-        self._placed = [guarded(placed, plan, run, "") for placed in self._placed]
+        self._placed = guarded(self._placed, plan, secrets.token_hex(6), "")
         self._memory = MemoryStore()
         self._threads: dict[str, threading.Thread] = {}
         self._abandoned: set[str] = set()
@@ -75,6 +74,10 @@ class ThreadEngine:
             line = self.lines[node] = open_socket(self._context, zmq.DEALER, MAX_RECORD_BYTES, 0)
             line.bind(placed.spec.control)
             self._start(placed, fresh=True)
+
+    def left(self) -> list[threading.Thread]:
+        """Threads that were abandoned and still run."""
+        return [thread for thread in self._threads.values() if thread.is_alive()]
 
     def newly_dead(self) -> list[tuple[str, str]]:
         """Threads that have ended; the conductor ignores those that have said so."""

@@ -119,6 +119,9 @@ class Header(_Entry):
     restart: Restart | None = Field(
         None, description="what is done when a block fails; else on_failure where an edge is durable, never elsewhere"
     )
+    state_folder: str = Field(
+        "", description="where a durable run is kept when this program dies too, beside this file or its full path"
+    )
     ring: int = Field(RING_FRAMES, ge=1, description="frames that a durable edge keeps")
     restart_limit: int = Field(
         RESTART_LIMIT,

@@ -64,6 +64,8 @@ def to_plain(graph: Graph, path: Path, keys: dict[str, CurveKeys]) -> dict[str, 
         value["engine"] = graph.engine
     if graph.keys:
         value["keys"] = os.path.relpath(graph.keys, path.parent)
+    if graph.state_folder:
+        value["state_folder"] = os.path.relpath(graph.state_folder, path.parent)
     if graph.hosts:
         value["hosts"] = {name: _host(host) for name, host in graph.hosts.items()}
     usual: dict[str, Any] = {"durable": "", "restart": None, "ring": RING_FRAMES, "restart_limit": RESTART_LIMIT}

@@ -84,6 +84,7 @@ class Reader(Generic[G]):
             durable=header.durable, restart=header.restart, ring=header.ring, restart_limit=header.restart_limit,
         )  # fmt: skip
         self.graph.keys = str(folder / header.keys) if header.keys else ""
+        self.graph.state_folder = str(folder / header.state_folder) if header.state_folder else ""
         self._hosts(value.get("hosts", {}))
         self._blocks(value.get("blocks"))
         for entry, place in self._entries("edges", EdgeEntry):

@@ -2,9 +2,9 @@
 
     magic | header | frame | frame | ... | index | offset of the index, magic
 
-Header, frames and index are chunks: kind (4 bytes), CRC-32 and length of the body, body. A frame's body is the time in
-ns since the first, the number of its parts, their lengths, and the parts as `wire.encode` gives them. The index, a
-uint64 an offset, is written when a recording is closed; without it (a crash, a full disk, a cut) reading scans.
+Header, frames and index are chunks (`semstream.runtime.frames.chunks`). A frame's body is the time in ns since the
+first, the number of its parts, their lengths, and the parts as `wire.encode` gives them. The index, a uint64 an offset,
+is written when a recording is closed; without it (a crash, a full disk, a cut) reading scans.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import struct
 import time
-import zlib
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,14 +21,13 @@ import numpy as np
 
 from semstream.runtime.errors import SemstreamError, WireError
 from semstream.runtime.frames import wire
+from semstream.runtime.frames.chunks import as_chunk, read_chunk
 from semstream.runtime.frames.frame import Frame
 from semstream.runtime.frames.types import ANY, PortType
 
 MAGIC = b"SEMSREC1"
 END_MAGIC = b"SEMSEND1"
-MAX_BODY_BYTES = 2**30
 MAX_PARTS = 64
-_CHUNK = struct.Struct("<4sIQ")
 _FRAME = struct.Struct("<QI")
 _TAIL = struct.Struct("<Q8s")
 
@@ -78,7 +76,7 @@ class RecordingWriter:
         except OSError as error:
             raise RecordingError(f"recording {path}: cannot be made ({error.strerror or error})") from None
         header = {"v": 1, "type": port_type.describe(), "created": time.time(), **(facts or {})}
-        self._write(MAGIC + _chunk(b"HEAD", wire.pack(header)))
+        self._write(MAGIC + as_chunk(b"HEAD", wire.pack(header)))
 
     @classmethod
     def resume(cls, path: Path, size: int) -> RecordingWriter:
@@ -134,7 +132,7 @@ class RecordingWriter:
         parts = [bytes(part) for part in wire.encode(frame)]
         lengths = struct.pack(f"<{len(parts)}Q", *map(len, parts))
         offset = self._file.tell()
-        self._write(_chunk(b"FRAM", _FRAME.pack(now - self._begun_ns, len(parts)) + lengths + b"".join(parts)))
+        self._write(as_chunk(b"FRAM", _FRAME.pack(now - self._begun_ns, len(parts)) + lengths + b"".join(parts)))
         self._offsets.append(offset)
         self.count += 1
 
@@ -151,7 +149,7 @@ class RecordingWriter:
         try:
             at = self._file.tell()
             index = np.array(self._offsets, "<u8").tobytes()
-            self._write(_chunk(b"INDX", index) + _TAIL.pack(at, END_MAGIC))
+            self._write(as_chunk(b"INDX", index) + _TAIL.pack(at, END_MAGIC))
         finally:
             self._file.close()
 
@@ -259,18 +257,7 @@ class RecordingReader:
         self._file.close()
 
     def _read_chunk(self, offset: int) -> tuple[bytes, bytes, int] | None:
-        """Kind, body and end of the chunk at an offset; None if it is not whole."""
-        self._file.seek(offset)
-        head = self._file.read(_CHUNK.size)
-        if len(head) < _CHUNK.size:
-            return None
-        kind, checksum, length = _CHUNK.unpack(head)
-        if length > min(MAX_BODY_BYTES, self._size - offset):
-            return None
-        body = self._file.read(length)
-        if len(body) < length or zlib.crc32(body) != checksum:
-            return None
-        return kind, body, offset + _CHUNK.size + length
+        return read_chunk(self._file, offset, self._size)
 
     def _indexed(self) -> array[int]:
         """Offsets from the index; none if there is no whole one."""
@@ -298,7 +285,3 @@ class RecordingReader:
             place = chunk[2]
         self.lost_bytes = self._size - place
         return offsets
-
-
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    return _CHUNK.pack(kind, zlib.crc32(body), len(body)) + body

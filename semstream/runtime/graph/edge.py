@@ -36,6 +36,11 @@ class Edge:
     durable: bool = False
 
     @property
+    def ends(self) -> tuple[BoundPort, ...]:
+        """Its ports in this graph."""
+        return tuple(end for end in (self.sender, self.receiver) if end is not None)
+
+    @property
     def name(self) -> str:
         """``a.out -> b.image``."""
         if self.label:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Never, TypeVar
 
 from semstream.runtime.block.block import Block, BoundPort
@@ -55,6 +56,8 @@ class Graph:
         block that renumbers are started again by no policy.
     ring, restart_limit
         Frames that a durable edge keeps, and that limit.
+    state_folder
+        Where a run with durable edges keeps what it needs to go on though this program, too, has died.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Graph:
         restart: str | None = None,
         ring: int = RING_FRAMES,
         restart_limit: int = RESTART_LIMIT,
+        state_folder: str | Path = "",
     ) -> None:
         check_restart(restart)
         check_limits(ring, restart_limit)
@@ -81,6 +85,7 @@ class Graph:
         self.restart = restart
         self.ring = ring
         self.restart_limit = restart_limit
+        self.state_folder = str(state_folder)
         self.blocks: dict[str, Block] = {}
         self.replicas: dict[str, int] = {}
         self.processes: dict[str, str] = {}
@@ -327,8 +332,9 @@ class Graph:
         elif engine is not None and self.guarded:
             check_reconnect(self.edges)
         check_durable(
-            self.blocks, self.edges, {name: self.restart_of(name) for name in self.blocks}, self.durable == "disk"
-        )
+            self.blocks, self.edges, {name: self.restart_of(name) for name in self.blocks}, self.durable == "disk",
+            self.state_folder,
+        )  # fmt: skip
 
     def restart_of(self, block: str) -> str:
         """Restart policy of a block."""

@@ -40,6 +40,8 @@ class Guard:
         Nodes that have ended in order: they will neither send nor need anything.
     ended : tuple of str
         Ports whose stream from another flowgraph has ended.
+    outlives : bool
+        Whether the folder outlives the program that has started the run, so that a stop is not the end.
     """
 
     run: str
@@ -50,6 +52,12 @@ class Guard:
     life: int = 0
     finished: tuple[str, ...] = field(default=())
     ended: tuple[str, ...] = field(default=())
+    outlives: bool = False
+
+    @property
+    def keeps(self) -> bool:
+        """Whether another life may need snapshots."""
+        return self.outlives or self.restart != "never"
 
     @classmethod
     def from_plain(cls, value: dict[str, Any] | None) -> Guard | None:
@@ -57,6 +65,32 @@ class Guard:
         if value is None:
             return None
         return cls(**{**value, "finished": tuple(value["finished"]), "ended": tuple(value["ended"])})
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a run stands whose state outlives the program that has started it.
+
+    Attributes
+    ----------
+    run, folder : str
+        Its name, and where snapshots and rings are.
+    lives : dict of str to int
+        By node, how often its block was started before.
+    finished : tuple of str
+        Nodes that have ended in order, and are not started again.
+    ended : dict of str to tuple of str
+        By node, ports whose stream from another flowgraph has ended.
+    locks : tuple of int
+        Descriptors that every process of the run holds as long as it lives.
+    """
+
+    run: str
+    folder: str
+    lives: dict[str, int]
+    finished: tuple[str, ...]
+    ended: dict[str, tuple[str, ...]]
+    locks: tuple[int, ...] = ()
 
 
 def ring_kind(value: bool | str) -> str:
@@ -166,15 +200,23 @@ def check_reconnect(edges: Iterable[Edge]) -> None:
             )
 
 
-def check_durable(blocks: Mapping[str, Block], edges: Iterable[Edge], restarts: Mapping[str, str], disk: bool) -> None:
+def check_durable(
+    blocks: Mapping[str, Block], edges: Iterable[Edge], restarts: Mapping[str, str], disk: bool, state_folder: str
+) -> None:
     """Refuse durable edges that could not keep their promise.
 
     Raises
     ------
     FlowgraphError
-        If frames come to a durable edge over one that may lose them, or from a source that cannot give them again.
+        If frames come to a durable edge over one that may lose them, or from a source that cannot give them again, or
+        no edge is durable though there is a state folder.
     """
     edges = list(edges)
+    if state_folder and not any(edge.durable for edge in edges):
+        raise FlowgraphError(
+            f"state folder {state_folder}: it keeps what durable edges keep, and no edge is durable; give durable=True "
+            "or 'disk' (--durable memory or disk) too, or no state folder"
+        )
     for edge in edges:
         if not edge.durable or edge.sender is None:
             continue
@@ -186,9 +228,10 @@ def check_durable(blocks: Mapping[str, Block], edges: Iterable[Edge], restarts: 
                     "before they are kept; make that one durable too (policy block), or neither",
                     block.name,
                 )
-        if block.is_source and not disk and not blocks[block.name].repeatable and restarts[block.name] != "never":
+        again = state_folder or restarts[block.name] != "never"
+        if again and block.is_source and not disk and not blocks[block.name].repeatable:
             raise FlowgraphError(
                 f"block {block.name!r} cannot give its frames again if it dies: keep them in files, durable='disk', or "
-                "do not start it again, restart='never'",
+                "do not start it again, restart='never' and no state folder",
                 block.name,
             )

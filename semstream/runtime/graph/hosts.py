@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 from semstream.runtime.errors import FlowgraphError
@@ -105,6 +106,7 @@ def part(graph: G, name: str, keys: Keys | None = None) -> G:
         # As in the whole graph, where an edge that this host has not may be durable.
         restart=graph.usual_restart if graph.guarded else graph.restart,
         ring=graph.ring, restart_limit=graph.restart_limit,
+        state_folder=Path(graph.state_folder) / name if graph.state_folder else "",  # hosts may share a disk
     )  # fmt: skip
     for block in graph.blocks.values():
         if graph.host_of[block.name] == name:

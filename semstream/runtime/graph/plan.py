@@ -9,6 +9,7 @@ from semstream.runtime.block.block import Block
 from semstream.runtime.frames.types import PortType
 from semstream.runtime.graph.edge import Edge
 from semstream.runtime.graph.graph import Graph
+from semstream.runtime.graph.guard import Standing
 from semstream.runtime.graph.nodes import InputSpec, NodeSpec, OutputSpec
 
 
@@ -30,6 +31,8 @@ class Plan:
     ----------
     graph
         The validated graph.
+    standing
+        Where a run of it stands that goes on.
 
     Attributes
     ----------
@@ -39,8 +42,9 @@ class Plan:
         Which nodes share a process, where the engine has processes: those with the same name here.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, standing: Standing | None = None) -> None:
         self.graph = graph
+        self.standing = standing
         self.nodes: dict[str, list[str]] = {}
         self.process: dict[str, str] = {}
         for name, count in graph.replicas.items():
