@@ -121,6 +121,19 @@ def test_a_training_with_a_falling_rate_is_made_longer_from_before_it_fell(data:
             assert load_state(tmp_path / "stable.pt", "cpu")[1]["step"] == fell_at
 
 
+def test_a_longer_training_left_off_before_its_rate_falls_goes_on_from_there(data: Path, tmp_path: Path) -> None:
+    command = ("train.py", "--data", data / "small.npz", "--out", tmp_path, "--batch", 4, "--schedule", "wsd",
+               "--device", "cpu", "--preset", "small")  # fmt: skip
+    longer = ("--steps", 10**6, "--decay", 0.1, "--session-minutes")
+    reached = []
+    for options in (("--steps", 2, "--decay", 0.5), (*longer, 0.02), (*longer, 1e-9)):
+        result = run_tool(*command, *options)
+        assert result.returncode == 0, result.stderr
+        reached.append(load_state(tmp_path / "state.pt", "cpu")[1]["step"])
+    assert load_state(tmp_path / "stable.pt", "cpu")[1]["step"] == 1
+    assert 1 < reached[1] == reached[2]
+
+
 def test_a_state_of_another_training_is_refused_in_words(data: Path, tmp_path: Path) -> None:
     command = (
         "train.py",

@@ -153,11 +153,12 @@ class Training:
         options = self.options
         if not self.state_path.exists():
             return None
-        if options.schedule == "wsd" and self.stable_path.exists():
+        last = load_state(self.state_path, options.device)
+        if options.schedule == "wsd" and last[1].get("falling") and self.stable_path.exists():
             stable = load_state(self.stable_path, options.device)
             if self._progress(stable[1]) < self.falls_at:
                 return stable
-        return load_state(self.state_path, options.device)
+        return last
 
     def _resume(self, tensors: dict[str, Any], facts: dict[str, Any]) -> None:
         try:
