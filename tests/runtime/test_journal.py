@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 
 from semstream.runtime import Flowgraph
@@ -13,6 +14,7 @@ from semstream.runtime.durable import journal as journal_module
 from semstream.runtime.durable.account import Account
 from semstream.runtime.durable.journal import Journal, StateError
 from semstream.runtime.durable.state import StateFolder, difference, holds_run
+from semstream.runtime.frames.chunks import as_chunk
 from semstream.runtime.records import CHUNK, KEPT, Records
 
 FACTS = {"v": 1, "run": "r", "graph": {}}
@@ -107,6 +109,24 @@ def test_damage_before_the_last_file_ends_it_in_words(tmp_path: Path, monkeypatc
     first = tmp_path / "journal.0"
     first.write_bytes(first.read_bytes()[:-1])
     with pytest.raises(StateError, match=r"journal\.0 is damaged after byte .* remove the folder to begin anew"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("entries", [7, {}, [7], [[]], [["record"]], [["record", "a", 7, {}]], [["set", 1]]])
+def test_whole_entries_of_another_form_are_damage_not_a_crash(tmp_path: Path, entries: Any) -> None:
+    begun(tmp_path).close()
+    path = tmp_path / "journal.0"
+    path.write_bytes(path.read_bytes() + as_chunk(b"ENTR", msgpack.packb(entries)))
+    with pytest.raises(StateError, match=r"journal\.0 is damaged though its checksums are right"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("account", [None, {}, {"known": 3}])
+def test_a_head_of_another_form_is_damage_and_its_facts_can_still_be_asked_for(tmp_path: Path, account: Any) -> None:
+    head = msgpack.packb({"facts": {"v": 99}, "account": account})
+    (tmp_path / "journal.0").write_bytes(journal_module.MAGIC + as_chunk(b"HEAD", head))
+    assert Journal(tmp_path).head() == {"v": 99}
+    with pytest.raises(StateError, match="damaged"):
         read(tmp_path)
 
 

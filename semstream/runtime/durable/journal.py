@@ -25,6 +25,8 @@ from semstream.runtime.records import Records
 
 MAGIC = b"SEMJRNL1"
 FILE_BYTES = 2**26
+_THOUGH_WHOLE = "though its checksums are right"
+_OTHER_FORM = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 
 
 class StateError(FlowgraphError):
@@ -106,8 +108,11 @@ class Journal:
                     self._files.append((number, dict(self.account.counts)))
                     end = self._start
                     while (found := read_chunk(file, end, size)) is not None and found[0] == b"ENTR":
-                        for entry in _unpacked(found[1], path):
-                            self._take(entry, records)
+                        entries = _unpacked(found[1], path)
+                        if not isinstance(entries, list):
+                            raise _damaged(path, _THOUGH_WHOLE)
+                        for entry in entries:
+                            self._take(entry, records, path)
                         end = found[2]
                 if end < size and number != numbers[-1]:
                     raise _damaged(path, f"after byte {end} of {size}")
@@ -132,7 +137,9 @@ class Journal:
         path = self._path(self.numbers(self._folder)[0])
         try:
             with path.open("rb") as file:
-                self._read_head(file, path, os.fstat(file.fileno()).st_size, first=True)
+                self._read_head(
+                    file, path, os.fstat(file.fileno()).st_size, first=False
+                )  # another version's may differ
         except OSError as error:
             raise StateError(f"state folder: {path} cannot be read ({error.strerror or error})") from None
         return self.facts
@@ -189,12 +196,19 @@ class Journal:
             raise _damaged(path, "in its header")
         self._start = found[2]
         head = _unpacked(found[1], path)
-        self.facts = head["facts"]
-        if first:
-            self.account = Account.from_plain(head["account"])
+        try:
+            self.facts = dict(head["facts"])
+            if first:
+                self.account = Account.from_plain(head["account"])
+        except _OTHER_FORM:
+            raise _damaged(path, _THOUGH_WHOLE) from None
 
-    def _take(self, entry: Entry, records: Mapping[str, Records]) -> None:
-        for block, record in self.account.take(entry):
+    def _take(self, entry: Entry, records: Mapping[str, Records], path: Path) -> None:
+        try:
+            certain = self.account.take(entry)
+        except _OTHER_FORM:
+            raise _damaged(path, _THOUGH_WHOLE) from None
+        for block, record in certain:
             if block in records:
                 records[block].append(record)
 
@@ -244,7 +258,7 @@ def _unpacked(body: bytes, path: Path) -> Any:
     try:
         return msgpack.unpackb(body, raw=False, strict_map_key=False)
     except (ValueError, msgpack.UnpackException):
-        raise _damaged(path, "though its checksums are right") from None
+        raise _damaged(path, _THOUGH_WHOLE) from None
 
 
 def _damaged(path: Path, where: str) -> StateError:
