@@ -3,8 +3,8 @@
     python tools/profile.py runs/small/codec.safetensors --data photographs/ cifar10.npz --out swin-c32.safetensors
 
 On calibration pictures (never those that a result is reported on) it measures what each channel contributes to the
-picture by each method, how features spread, Lloyd-Max codebooks of 1 to 8 bits, and the distortion at 0 to 12 bits. The
-result is what both ends of a link share.
+picture by each method, how features spread, Lloyd-Max codebooks of 1 to 8 bits, the distortion at 0 to 12 bits, and in
+which order channels are sent where not all are. The result is what both ends of a link share.
 """
 
 from __future__ import annotations

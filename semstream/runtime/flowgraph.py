@@ -9,7 +9,6 @@ from semstream.runtime.durable.state import StateFolder
 from semstream.runtime.engines.choice import make_engine
 from semstream.runtime.engines.cluster.options import RayCluster
 from semstream.runtime.engines.main_script import refuse_in_child
-from semstream.runtime.errors import FlowgraphError
 from semstream.runtime.graph.graph import Graph
 from semstream.runtime.graph.hosts import part
 from semstream.runtime.graph.plan import Plan
@@ -58,11 +57,6 @@ class Flowgraph(Graph):
         if not self.state_folder:
             plan = Plan(self)
             return Run(plan, make_engine(engine, plan), records, on_record)
-        if engine == "ray" or isinstance(engine, RayCluster):
-            raise FlowgraphError(
-                f"state folder {self.state_folder}: engine 'ray' keeps no frames and no state; take 'threads' or "
-                "'processes', or give no state folder"
-            )
         state = StateFolder(self.state_folder, self, records)
         try:
             plan = Plan(self, state.standing)
